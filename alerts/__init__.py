@@ -1,0 +1,1 @@
+"""From verdicts to incidents, from incidents to deliveries, and from a call that comes back to a retraining."""

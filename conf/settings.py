@@ -1,0 +1,206 @@
+"""The settings and their types: frozen, unknown keys refused, units in the names. Pure."""
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pegel.conf.secret_ref import SecretRef
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StorageSettings(_Section):
+    """Where the tables lie: a folder or a URI that Spark and ``deltalake`` both understand."""
+
+    root: str = ".pegel/tables"
+    checkpoint: str | None = None
+
+    @property
+    def checkpoint_location(self) -> str:
+        """Where the streaming checkpoint lies: ``checkpoint``, or ``_checkpoints/stream`` under the root."""
+        return self.checkpoint or f"{self.root.rstrip('/')}/_checkpoints/stream"
+
+
+class EventHubsSettings(_Section):
+    """Event Hubs over AMQP, by the ``azure-eventhub`` SDK. The namespace's connection string, without EntityPath."""
+
+    connection_string: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CONNECTION_STRING")
+    consumer_group: str = "$Default"
+
+
+class KafkaSettings(_Section):
+    """Event Hubs' Kafka endpoint (or any Kafka), by Spark's own source."""
+
+    bootstrap_servers: str = ""
+    security_protocol: Literal["SASL_SSL", "SASL_PLAINTEXT"] = "SASL_SSL"
+    connection_string: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CONNECTION_STRING")
+    truststore_pem: str | None = None
+
+
+class FilesSettings(_Section):
+    """JSON Lines in folders: ``<path>/predictions`` and ``<path>/feedback``."""
+
+    path: str = ""
+
+
+class SourceSettings(_Section):
+    """Where events come from."""
+
+    kind: Literal["eventhubs", "kafka", "files"] = "eventhubs"
+    predictions_hub: str = "predictions"
+    feedback_hub: str = "feedback"
+    max_events_per_trigger: int = Field(default=20_000, gt=0)
+    eventhubs: EventHubsSettings = EventHubsSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    files: FilesSettings = FilesSettings()
+
+
+class IngestSettings(_Section):
+    """How micro-batches are made and checked."""
+
+    trigger_seconds: float = Field(default=3.0, gt=0)
+    window_seconds: int = Field(default=10, gt=0)
+    future_tolerance_seconds: int = Field(default=300, ge=0)
+    segment_attributes: tuple[str, ...] = ()
+    segment_cap: int = Field(default=50, gt=0)
+    max_category_names: int = Field(default=500, gt=0)
+
+
+class WatchSettings(_Section):
+    """How blocks close and windows become final."""
+
+    block_min_events: int = Field(default=100, gt=0)
+    block_max_seconds: float = Field(default=10.0, gt=0)
+    allowed_lateness_seconds: float = Field(default=5.0, ge=0)
+    idle_partition_seconds: float = Field(default=30.0, gt=0)
+    window_seconds: tuple[int, ...] = (10, 60, 3600)
+    resolve_after_blocks: int = Field(default=5, gt=0)
+    policy: str = "policy.yml"
+
+
+class MlflowSettings(_Section):
+    """The tracking server and registry. ``sqlite:///…`` needs no server."""
+
+    tracking_uri: str = "sqlite:///.pegel/mlflow.db"
+    registry_uri: str | None = None
+    artifact_location: str | None = None
+    experiment: str = "pegel"
+
+
+class ModelSettings(_Section):
+    """The model that is served, watched and retrained."""
+
+    name: str = "assistant"
+    champion_alias: str = "champion"
+    previous_alias: str = "previous"
+
+
+class AzureMonitorSettings(_Section):
+    """The Logs Ingestion endpoint, its data collection rule and stream."""
+
+    endpoint: str = ""
+    rule_id: str = ""
+    stream_name: str = "Custom-PegelAlerts"
+    ca_file: str | None = None
+    token: SecretRef | None = None
+    """A bearer token to use as it is; without it ``DefaultAzureCredential`` asks for one."""
+
+
+class DeliverySettings(_Section):
+    """How alerts leave: the sinks, and how patient the dispatcher is."""
+
+    sinks: tuple[Literal["azure_monitor", "jsonl"], ...] = ("azure_monitor",)
+    poll_seconds: float = Field(default=2.0, gt=0)
+    max_attempts: int = Field(default=8, gt=0)
+    backoff_cap_seconds: float = Field(default=60.0, gt=0)
+    jsonl_path: str = ".pegel/alerts.jsonl"
+    azure_monitor: AzureMonitorSettings = AzureMonitorSettings()
+
+
+class WebhookSettings(_Section):
+    """The intake of alerts: where it listens, and whose tokens it takes."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8711, ge=0, le=65535)
+    jwks_url: str = ""
+    issuer: str = ""
+    audience: str = ""
+    rules: tuple[str, ...] = ("pegel-retrain",)
+    """The alert rules whose Fired calls start a retraining."""
+
+
+class DatabricksSettings(_Section):
+    """The job service. ``token`` is for a personal access token; without it the SDK's own chain is asked."""
+
+    host: str = ""
+    token: SecretRef | None = None
+    retrain_job_id: int = 0
+
+
+class ServingSettings(_Section):
+    """``/predict``: where it listens, how it finds the champion, and what it does while the hub is down."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8710, ge=0, le=65535)
+    poll_seconds: float = Field(default=1.0, gt=0)
+    spool: str = ".pegel/spool"
+    flush_seconds: float = Field(default=0.2, gt=0)
+    max_buffered_events: int = Field(default=20_000, gt=0)
+
+
+class RetrainSettings(_Section):
+    """What a retraining needs, and what the challenger has to reach."""
+
+    min_labelled_rows: int = Field(default=500, gt=0)
+    min_rows_after_drift: int = Field(default=500, gt=0)
+    wait_for_labels_seconds: float = Field(default=900.0, ge=0)
+    holdout_share: float = Field(default=0.3, gt=0, lt=1)
+    quality_margin: float = Field(default=0.0, ge=0)
+    proof_windows: int = Field(default=6, gt=0)
+    proof_quality_margin: float = Field(default=0.05, ge=0)
+    proof_timeout_seconds: float = Field(default=3600.0, gt=0)
+
+
+class DashboardSettings(_Section):
+    """Where the pages are served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8712, ge=0, le=65535)
+    hours: float = Field(default=6.0, gt=0)
+
+
+class Settings(_Section):
+    """Everything, by concern."""
+
+    storage: StorageSettings = StorageSettings()
+    source: SourceSettings = SourceSettings()
+    ingest: IngestSettings = IngestSettings()
+    watch: WatchSettings = WatchSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    model: ModelSettings = ModelSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    webhook: WebhookSettings = WebhookSettings()
+    databricks: DatabricksSettings = DatabricksSettings()
+    serving: ServingSettings = ServingSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    spark: dict[str, str] = Field(default_factory=dict)
+    """More Spark configuration, e.g. ``spark.driver.memory``."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if any(seconds % self.ingest.window_seconds for seconds in self.watch.window_seconds):
+            msg = (
+                f"watch.window_seconds {self.watch.window_seconds} must be multiples of "
+                f"ingest.window_seconds {self.ingest.window_seconds}, since longer windows are sums of the base windows"
+            )
+            raise ValueError(msg)
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all settings; secrets are references, so it holds none."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Pages that read Delta without Spark. They write nothing."""

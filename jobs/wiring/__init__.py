@@ -1,0 +1,1 @@
+"""What every job needs to start: its arguments, its log, its Spark session."""

@@ -1,0 +1,1 @@
+"""What happens to a model: train, register, evaluate, promote, prove, roll back."""

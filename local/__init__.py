@@ -1,0 +1,1 @@
+"""Stand-ins that speak the real wire protocols and refuse what the real service refuses."""

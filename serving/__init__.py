@@ -1,0 +1,1 @@
+"""`/predict`: the champion behind HTTP, and the producer of prediction events."""

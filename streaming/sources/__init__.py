@@ -1,0 +1,1 @@
+"""Where events come from: Event Hubs over AMQP, its Kafka endpoint, or files."""

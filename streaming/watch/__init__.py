@@ -1,0 +1,1 @@
+"""From partials to verdicts and metrics: blocks decide, final windows report and confirm."""

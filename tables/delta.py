@@ -1,0 +1,112 @@
+"""Delta tables through ``deltalake``: for every process that has no JVM. Edge.
+
+A process appends to its own tables only. Reads go through the query engine, which also reads deletion vectors.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from pegel.errors import OutsideError
+from pegel.schemas.tables import TABLES
+
+Row = dict[str, Any]
+
+
+class DeltaTables:
+    """The tables below one ``storage.root``.
+
+    Args:
+        root: a folder or a URI; each table lies below it by its name.
+        storage_options: passed to ``deltalake``, e.g. credentials for ``abfss://``.
+    """
+
+    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._root = root.rstrip("/")
+        self._options = dict(storage_options or {})
+
+    def uri(self, name: str) -> str:
+        """Where the table lies."""
+        return f"{self._root}/{TABLES[name].name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether the table has been created."""
+        return DeltaTable.is_deltatable(self.uri(name), storage_options=self._options)
+
+    def create(self, name: str) -> None:
+        """Create the table with its schema if it is not there; a second process that does the same is no error."""
+        table = TABLES[name]
+        DeltaTable.create(
+            self.uri(name), table.arrow_schema, mode="ignore", configuration=table.properties or None,
+            storage_options=self._options,
+        )
+
+    def version(self, name: str) -> int:
+        """The table's newest version, -1 if it is not there. Cheap: a reader can skip a table that did not move."""
+        try:
+            return DeltaTable(self.uri(name), storage_options=self._options, without_files=True).version()
+        except TableNotFoundError:
+            return -1
+
+    def append(
+        self, name: str, rows: Sequence[Mapping[str, Any]], transaction: tuple[str, int] | None = None
+    ) -> bool:
+        """Append rows, at most once for a transaction.
+
+        Args:
+            name: the table; it is created if needed.
+            rows: one mapping a row; absent nullable columns become null.
+            transaction: (application id, version): if the table already holds this version or a higher one of this
+                application, nothing is written.
+
+        Returns:
+            whether anything was written.
+
+        Raises:
+            OutsideError: if the storage refuses.
+        """
+        if not rows:
+            return False
+        schema = TABLES[name].arrow_schema
+        data = pa.Table.from_pylist([_ordered(row, schema) for row in rows], schema=schema)
+        self.create(name)
+        properties = None
+        if transaction is not None:
+            done = DeltaTable(self.uri(name), storage_options=self._options).transaction_version(transaction[0])
+            if done is not None and done >= transaction[1]:
+                return False
+            properties = CommitProperties(app_transactions=[Transaction(*transaction)])
+        try:
+            write_deltalake(
+                self.uri(name), data, mode="append", commit_properties=properties, storage_options=self._options
+            )
+        except (CommitFailedError, DeltaError, OSError) as error:
+            msg = f"could not append to the table {name!r} under {self._root}: {error}; check the storage and try again"
+            raise OutsideError(msg) from error
+        return True
+
+    def read(self, name: str, sql: str = "SELECT * FROM t") -> list[Row]:
+        """Run a query on one table, which is called ``t`` in it. A table that is not there gives no rows.
+
+        Never put text from outside into ``sql``: filter in Python, or pass numbers.
+        """
+        return self.read_arrow(name, sql).to_pylist(maps_as_pydicts="strict")
+
+    def read_arrow(self, name: str, sql: str = "SELECT * FROM t") -> pa.Table:
+        """The same as a pyarrow table."""
+        try:
+            table = DeltaTable(self.uri(name), storage_options=self._options)
+        except TableNotFoundError:
+            return TABLES[name].arrow_schema.empty_table()
+        return pa.table(QueryBuilder().register("t", table).execute(sql).read_all())
+
+
+def _ordered(row: Mapping[str, Any], schema: pa.Schema) -> Row:
+    unknown = set(row) - set(schema.names)
+    if unknown:
+        msg = f"no such column: {sorted(unknown)}; the table has {schema.names}"
+        raise KeyError(msg)
+    return {name: row.get(name) for name in schema.names}
