@@ -266,6 +266,12 @@ ALERTS = Table(
         Column("last_batch_id", "bigint", "last micro-batch of the evidence", nullable=False),
         Column("since", "timestamp", "estimated onset, in event time"),
         Column("window_end", "timestamp", "end of the last window of the evidence"),
+        Column(
+            "windows",
+            "array<struct<start:timestamp,window_s:int>>",
+            "base windows of the evidence, which confirm or retract it once they are final",
+            nullable=False,
+        ),
         Column("event_time", "timestamp", "of the newest event of the evidence"),
         Column("enqueued_time", "timestamp", "of the newest event of the evidence"),
         Column("stored_time", "timestamp", "when its batch was stored"),
@@ -281,8 +287,8 @@ ALERTS = Table(
 
 DELIVERIES = Table(
     "deliveries",
-    "an attempt to deliver an alert, and its receipt",
-    ("alert_id", "sink", "attempt"),
+    "a step of an attempt to deliver an alert, and its receipt",
+    ("alert_id", "sink", "attempt", "state"),
     "deliver",
     (
         Column("alert_id", "string", "the alert", nullable=False),

@@ -40,6 +40,8 @@ class BlockVerdict:
     Attributes:
         windows: (start, window_s) of every base window that the pooled blocks of the verdicts touch, in order.
         since: start of the earliest window of the lag at which the loudest column rang: the estimated onset.
+        pooled_first_batch_id: first micro-batch of the pooled blocks behind the verdicts (an alert's lineage starts
+            there); -1 stands for ``first_batch_id``.
     """
 
     model: str
@@ -54,6 +56,7 @@ class BlockVerdict:
     columns: tuple[ColumnVerdict, ...]
     windows: tuple[tuple[datetime, int], ...]
     since: datetime | None
+    pooled_first_batch_id: int = -1
 
     @property
     def rang(self) -> bool:

@@ -1,0 +1,87 @@
+"""Reading an alert policy and refusing what cannot be meant. Edge: reads one file."""
+
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pegel.conf.loading import read_text
+from pegel.errors import SettingsError
+from pegel.schemas.policy import Action, Policy, Rule, RuleKind
+
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+
+
+class _RuleInFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: _Name
+    kind: RuleKind
+    columns: str | list[str] = "*"
+    minimum_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    severity: Annotated[int, Field(ge=0, le=4)]
+    action: Action
+    runbook: Annotated[str, Field(pattern=r"^[a-z0-9_-]+\.md$")]
+
+    @field_validator("columns")
+    @classmethod
+    def _some(cls, value: str | list[str]) -> str | list[str]:
+        if value == "*" or (isinstance(value, list) and value):
+            return value
+        msg = "columns is '*' for all, or a list with at least one name"
+        raise ValueError(msg)
+
+    def record(self) -> Rule:
+        columns = tuple(self.columns) if isinstance(self.columns, list) else "*"
+        return Rule(
+            self.name, self.kind, columns, self.minimum_effect, self.severity, self.action, self.runbook  # type: ignore[arg-type]
+        )
+
+
+class _PolicyInFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    alerts_per_month: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    uncalibrated_may_retrain: bool
+    resolve_after_blocks: Annotated[int, Field(gt=0)]
+    rules: Annotated[list[_RuleInFile], Field(min_length=1)]
+
+    @field_validator("rules")
+    @classmethod
+    def _distinct(cls, rules: list[_RuleInFile]) -> list[_RuleInFile]:
+        names = [rule.name for rule in rules]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            msg = f"the rule {twice[0]!r} is there twice; incidents are named after rules, so each needs its own name"
+            raise ValueError(msg)
+        if any(rule.kind is RuleKind.CONSERVATION and rule.action is Action.RETRAIN for rule in rules):
+            msg = "lost events cannot be mended by a retraining; a rule of kind conservation pages or does nothing"
+            raise ValueError(msg)
+        return rules
+
+
+def load_policy(path: str) -> Policy:
+    """Read a policy.
+
+    Args:
+        path: a YAML file, or the name of one that ships with Pegel (``policy.yml``, ``demo-policy.yml``).
+
+    Raises:
+        SettingsError: if the file is missing, is no YAML, or says something that is refused.
+    """
+    try:
+        found = _PolicyInFile.model_validate(yaml.safe_load(read_text(path)))
+    except yaml.YAMLError as error:
+        msg = f"the policy {path} is not valid YAML: {error}"
+        raise SettingsError(msg) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        msg = f"the policy {path} is refused at {key}: {first['msg'].removeprefix('Value error, ')}"
+        raise SettingsError(msg) from error
+    return Policy(
+        found.alerts_per_month,
+        found.uncalibrated_may_retrain,
+        found.resolve_after_blocks,
+        tuple(rule.record() for rule in found.rules),
+    )

@@ -1,0 +1,88 @@
+"""What an alert policy is: rules, their actions, and the budget of false alarms. Pure."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class RuleKind(StrEnum):
+    """What a rule listens to."""
+
+    DRIFT = "drift"
+    """The verdicts of the watch about closed blocks."""
+    CONSERVATION = "conservation"
+    """Whether every event of a micro-batch was accounted for."""
+
+
+class Action(StrEnum):
+    """What an alert asks for."""
+
+    PAGE = "page"
+    RETRAIN = "retrain"
+    NONE = "none"
+
+
+class AlertState(StrEnum):
+    """The transitions of an incident: opened, then confirmed or retracted; what was confirmed is resolved at last."""
+
+    OPENED = "opened"
+    CONFIRMED = "confirmed"
+    RETRACTED = "retracted"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of the policy.
+
+    Attributes:
+        name: its name; with the model it names an incident.
+        kind: what it listens to.
+        columns: the columns it is about, or ``"*"`` for all.
+        minimum_effect: a shift below this many baseline standard deviations is too small to matter.
+        severity: 0 (worst) to 4, as in Azure Monitor.
+        action: what a confirmed alert asks for; ``none`` only records.
+        runbook: page of ``docs/runbook``.
+    """
+
+    name: str
+    kind: RuleKind
+    columns: tuple[str, ...] | Literal["*"]
+    minimum_effect: float
+    severity: int
+    action: Action
+    runbook: str
+
+    def covers(self, column: str) -> bool:
+        """Whether the rule is about this column.
+
+        Example:
+            >>> Rule("drift", RuleKind.DRIFT, "*", 0.1, 2, Action.PAGE, "drift.md").covers("confidence")
+            True
+        """
+        return self.columns == "*" or column in self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules, and what all of them share.
+
+    Attributes:
+        alerts_per_month: the false alarms that the rules may raise together in 30 days while nothing drifts.
+        uncalibrated_may_retrain: whether an alert whose bound is not calibrated yet may start a retraining;
+            if not, it pages a person.
+        resolve_after_blocks: so many quiet blocks in a row end a confirmed incident.
+        rules: at least one, each with its own name.
+    """
+
+    alerts_per_month: float
+    uncalibrated_may_retrain: bool
+    resolve_after_blocks: int
+    rules: tuple[Rule, ...]
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits that name the content; comments and the order of keys in the file do not matter."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
