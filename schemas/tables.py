@@ -23,7 +23,12 @@ _SOURCE = (
     Column("enqueued_time", "timestamp", "when the hub took it", nullable=False),
 )
 # A log that is written every few seconds: checkpoint seldom, keep the log short, and index only the first columns.
-_HOT = {"delta.checkpointInterval": "100", "delta.logRetentionDuration": "interval 1 days"}
+# Delta refuses a log that is kept for less time than deleted files are, so both are a day.
+_HOT = {
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": "interval 1 days",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
+}
 
 PREDICTIONS = Table(
     "predictions",
