@@ -1,0 +1,56 @@
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from equipment.maskable_texts import maskable_documents, maskable_texts
+from hypothesis import given, settings
+from pegel.schemas.masking import RULES, mask
+
+CORPUS = json.loads((Path(__file__).parents[2] / "corpus" / "masking.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case["about"])
+def test_mask_equals_the_corpus(case):
+    assert mask(case["text"]) == case["masked"]
+
+
+def test_each_rule_is_shown_by_the_corpus():
+    for rule in RULES:
+        assert any(re.search(rule.pattern, case["text"]) for case in CORPUS), rule.name
+
+
+@given(maskable_texts)
+@settings(max_examples=300, deadline=None)
+def test_every_match_holds_a_mark(text):
+    for rule in RULES:
+        for match in re.finditer(rule.pattern, text):
+            assert any(mark in match[0] for mark in rule.marks), rule.name
+
+
+@given(maskable_texts)
+@settings(max_examples=1000, deadline=None)
+def test_masking_twice_is_masking_once(text):
+    assert mask(mask(text)) == mask(text)
+
+
+@given(maskable_documents)
+@settings(max_examples=1000, deadline=None)
+def test_valid_json_stays_valid(text):
+    json.loads(text)
+    json.loads(mask(text))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "@", "a@", "a.", "eyJ", "eyJ.", "sk-", "password", "password:", "\\u00e9", "sig=", "bearer ", " ", "="],
+)
+def test_hostile_text_takes_time_in_proportion_to_its_length(piece):
+    def seconds(length):
+        text = "@=:earer sk-" + piece * (length // len(piece)) + "@"
+        started = time.process_time()
+        mask(text)
+        return time.process_time() - started
+
+    assert seconds(200_000) < 30 * max(seconds(20_000), 0.02)
