@@ -3,9 +3,8 @@
 import hashlib
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
 from pegel.conf.secret_ref import SecretRef
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Section(BaseModel):
@@ -87,7 +86,19 @@ class MlflowSettings(_Section):
     tracking_uri: str = "sqlite:///.pegel/mlflow.db"
     registry_uri: str | None = None
     artifact_location: str | None = None
+    """Where models and rows lie; without it, ``mlflow-artifacts`` beside a sqlite store, else as the server says."""
     experiment: str = "pegel"
+
+    @staticmethod
+    def client_environment(timeout_seconds: int, retries: int) -> dict[str, str]:
+        """What mlflow reads from the environment; its own patience (7 retries of 120 s) would hold a job for minutes."""
+        return {
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_seconds),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            # The requirements are written down; checking them against this environment takes seconds.
+            "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+        }
 
 
 class ModelSettings(_Section):
@@ -149,6 +160,7 @@ class ServingSettings(_Section):
     spool: str = ".pegel/spool"
     flush_seconds: float = Field(default=0.2, gt=0)
     max_buffered_events: int = Field(default=20_000, gt=0)
+    max_text_characters: int = Field(default=20_000, gt=0)
 
 
 class RetrainSettings(_Section):
@@ -162,6 +174,9 @@ class RetrainSettings(_Section):
     proof_windows: int = Field(default=6, gt=0)
     proof_quality_margin: float = Field(default=0.05, ge=0)
     proof_timeout_seconds: float = Field(default=3600.0, gt=0)
+    proof_min_effect: float = Field(default=0.1, ge=0)
+    proof_max_loud_share: float = Field(default=0.2, ge=0, le=1)
+    poll_seconds: float = Field(default=2.0, gt=0)
 
 
 class DashboardSettings(_Section):
