@@ -1,4 +1,7 @@
-"""Where settings come from: defaults < ``--config FILE`` < ``PEGEL__SECTION__KEY`` < ``--set section.key=value``. Edge."""
+"""Where settings come from. Edge.
+
+Defaults < ``--config FILE`` < ``PEGEL__SECTION__KEY`` < ``--set section.key=value``.
+"""
 
 import difflib
 import os
@@ -8,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-
 from pegel.conf.settings import Settings
 from pegel.errors import SettingsError
+from pydantic import BaseModel, ValidationError
 
 _ENV_PREFIX = "PEGEL__"
 
@@ -87,9 +89,11 @@ def _set(target: dict[str, Any], path: list[str], text: str, where: str) -> None
         msg = f"{where}: {text!r} is not valid YAML"
         raise SettingsError(msg) from error
     # Spark's own names hold dots: everything after `spark.` is one key.
-    steps = ["spark", ".".join(["spark", *path[1:]]) if path[1:2] != ["spark"] else ".".join(path[1:])] if (
-        path[0] == "spark"
-    ) else path
+    steps = (
+        ["spark", ".".join(["spark", *path[1:]]) if path[1:2] != ["spark"] else ".".join(path[1:])]
+        if (path[0] == "spark")
+        else path
+    )
     for step in steps[:-1]:
         target = target.setdefault(step, {})
         if not isinstance(target, dict):

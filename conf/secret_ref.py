@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, model_validator
-
 from pegel.errors import SettingsError
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class SecretRef(BaseModel):

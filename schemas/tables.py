@@ -332,7 +332,12 @@ RETRAININGS = Table(
     (
         Column("incident_id", "string", "the incident that asked for it", nullable=False),
         Column("attempt", "int", "1, 2, ...", nullable=False),
-        Column("state", "string", "started, trained, rejected, promoted, proving, proven, rolled_back, failed", nullable=False),
+        Column(
+            "state",
+            "string",
+            "started, trained, rejected, promoted, proving, proven, rolled_back, failed",
+            nullable=False,
+        ),
         Column("at", "timestamp", "when", nullable=False),
         Column("model", "string", "name of the registered model", nullable=False),
         Column("champion", "string", "version that served when it started"),

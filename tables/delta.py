@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-
 from pegel.errors import OutsideError
 from pegel.schemas.tables import TABLES
 
@@ -40,7 +39,10 @@ class DeltaTables:
         """Create the table with its schema if it is not there; a second process that does the same is no error."""
         table = TABLES[name]
         DeltaTable.create(
-            self.uri(name), table.arrow_schema, mode="ignore", configuration=table.properties or None,
+            self.uri(name),
+            table.arrow_schema,
+            mode="ignore",
+            configuration=table.properties or None,
             storage_options=self._options,
         )
 
@@ -51,9 +53,7 @@ class DeltaTables:
         except TableNotFoundError:
             return -1
 
-    def append(
-        self, name: str, rows: Sequence[Mapping[str, Any]], transaction: tuple[str, int] | None = None
-    ) -> bool:
+    def append(self, name: str, rows: Sequence[Mapping[str, Any]], transaction: tuple[str, int] | None = None) -> bool:
         """Append rows, at most once for a transaction.
 
         Args:

@@ -9,8 +9,10 @@ import sys
 def complaint():
     """One sentence that says what is missing and what to do, or None."""
     if sys.version_info < (3, 11):
-        return "Pegel needs Python 3.11 or newer, and this is {}.{}; install one and run `make PYTHON=python3.11 …`.".format(
-            *sys.version_info[:2]
+        return (
+            "Pegel needs Python 3.11 or newer, and this is {}.{}; install one and run `make PYTHON=python3.11`.".format(
+                *sys.version_info[:2]
+            )
         )
     try:
         import ensurepip  # noqa: F401

@@ -1,0 +1,117 @@
+"""The processes of the demo: started on loopback, watched, and ended by id. Edge."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from pegel.errors import OutsideError
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free(port: int, what: str) -> None:
+    """Refuse a port that is taken, before anything is started.
+
+    Raises:
+        OutsideError: if something listens on it.
+    """
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            msg = f"port {port} for {what} is taken on this machine; stop what listens there or choose another port"
+            raise OutsideError(msg)
+
+
+@dataclass(slots=True)
+class Services:
+    """Started processes by name; each writes its log to ``folder/NAME.log``."""
+
+    folder: Path
+    environ: Mapping[str, str]
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Start ``pegel NAME`` with the arguments."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        module = f"pegel.jobs.{name.replace('-', '_')}"
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environ},
+                start_new_session=True,  # Ctrl-C reaches the demo alone, which then stops the services in order
+            )
+
+    def check(self) -> None:
+        """See that every service still runs.
+
+        Raises:
+            OutsideError: if one has ended; the sentence holds the last line of its log.
+        """
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                log = self.folder / f"{name}.log"
+                lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["(nothing)"]
+                msg = f"the service {name!r} ended with code {process.returncode}; its log {log} ends: {lines[-1]}"
+                raise OutsideError(msg)
+
+    def wait_for(self, url: str, what: str, seconds: float = 90) -> None:
+        """Wait until a URL answers 200.
+
+        Raises:
+            OutsideError: if it does not in time, or a service ends meanwhile.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        msg = f"{what} did not answer at {url} within {seconds:.0f} s; see the logs in {self.folder}"
+        raise OutsideError(msg)
+
+    def wait_for_port(self, port: int, what: str, seconds: float = 30) -> None:
+        """Wait until a port on loopback takes connections.
+
+        Raises:
+            OutsideError: if it does not in time, or a service ends meanwhile.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.1)
+        msg = f"{what} did not listen on port {port} within {seconds:.0f} s; see the logs in {self.folder}"
+        raise OutsideError(msg)
+
+    def stop(self, *names: str, patience_seconds: float = 20) -> None:
+        """Ask the named services (all, if none is named) to stop, the youngest first; end by id what does not."""
+        for name in reversed(list(names or self._running)):
+            process = self._running.pop(name, None)
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(patience_seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()

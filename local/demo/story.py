@@ -1,0 +1,170 @@
+"""What happened, read from the tables that every other reader sees, and told once each. Reads tables only."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pegel.tables.delta import DeltaTables, Row
+
+CLOSED = "CLOSED"
+ROLLED_BACK = "ROLLED_BACK"
+OPEN = "OPEN"
+TIMED_OUT = "TIMED_OUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The demo's last line. Times are seconds; null where it never came to that.
+
+    Attributes:
+        events_sent: prediction events that were sent; equals stored + dead letters + duplicates.
+        onset_to_alert_s: from the onset of the drift to the delivery of the incident's first alert.
+        event_to_alert_p95_s: 95th percentile, over all alerts of the run, of delivery less the enqueued time of the
+            newest event of the alert's evidence.
+        recovered_s: from the onset to the proof.
+        state: CLOSED (resolved and proven), ROLLED_BACK, OPEN or TIMED_OUT.
+    """
+
+    events_sent: int
+    events_stored: int
+    dead_letters: int
+    duplicates: int
+    incident_id: str | None
+    alert_id: str | None
+    onset_to_alert_s: float | None
+    event_to_alert_p95_s: float | None
+    retrain_runs: int
+    champion_before: str | None
+    champion_after: str | None
+    recovered_s: float | None
+    state: str
+
+
+@dataclass(slots=True)
+class Story:
+    """Looks at the tables and tells each new turn once.
+
+    Args:
+        tables: where to look.
+        tell: called with the time, a title of a few words, and the details.
+    """
+
+    tables: DeltaTables
+    tell: Callable[[datetime, str, str], None]
+    onset: datetime | None = None
+    _told: set[tuple[str, ...]] = field(default_factory=set)
+    _seen: dict[str, tuple[int, list[Row]]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Tell whatever is new since the last look."""
+        turns: list[tuple[datetime, tuple[str, ...], str, str]] = []
+        for alert in self._rows("alerts"):
+            key = ("alert", alert["alert_id"])
+            turns.append((alert["decided_time"], key, f"incident {alert['state']}", alert["title"]))
+        for row in self._rows("deliveries"):
+            if row["state"] == "sent":
+                state = self._state_of(row["alert_id"])
+                turns.append(
+                    (row["at"], ("sent", row["alert_id"], row["sink"]), "alert delivered", f"{state} → {row['sink']}")
+                )
+        for row in self._rows("webhook_calls"):
+            key = ("call", row["call_id"], row["outcome"])
+            details = f"{row['alert_rule']} {row['condition']}" + (f", run {row['run_id']}" if row["run_id"] else "")
+            turns.append((row["received_at"], key, f"webhook {row['outcome']}", details))
+        for row in self._rows("retrainings"):
+            key = ("retraining", row["incident_id"], str(row["attempt"]), row["state"])
+            turns.append((row["at"], key, f"retraining {row['state']}", row["detail"] or ""))
+        for row in self._rows("promotions"):
+            key = ("promotion", row["model"], row["expected_version"], row["new_version"])
+            details = f"version {row['expected_version'] or 'none'} → {row['new_version']}"
+            turns.append((row["at"], key, "champion moved", details))
+        for at, key, title, details in sorted(turns, key=lambda turn: turn[0]):
+            if key not in self._told:
+                self._told.add(key)
+                self.tell(at, title, details)
+
+    @property
+    def state(self) -> str | None:
+        """The end that the loop has come to, or None while it goes on."""
+        retrainings = self._rows("retrainings")
+        if any(row["state"] == "rolled_back" for row in retrainings):
+            return ROLLED_BACK
+        incident = self._incident()
+        if incident is None:
+            return None
+        resolved = any(a["state"] == "resolved" for a in self._alerts_of(incident))
+        proven = any(r["state"] == "proven" and r["incident_id"] == incident for r in retrainings)
+        return CLOSED if resolved and proven else None
+
+    def counts(self) -> tuple[int, int, int]:
+        """Prediction events stored, dead letters and duplicates, over all micro-batches."""
+        rows = self._rows("batches")
+        return tuple(sum(row[name] for row in rows) for name in ("stored", "dead_letters", "duplicates"))  # type: ignore[return-value]
+
+    def outcome(self, events_sent: int, state: str) -> Outcome:
+        """The demo's last line, from what the tables say now."""
+        stored, dead, duplicates = self.counts()
+        incident = self._incident()
+        alerts = self._alerts_of(incident) if incident else []
+        sent = {row["alert_id"]: row["at"] for row in self._rows("deliveries") if row["state"] == "sent"}
+        retrainings = [row for row in self._rows("retrainings") if row["incident_id"] == incident]
+        proven = next((row["at"] for row in retrainings if row["state"] == "proven"), None)
+        moves = sorted(self._rows("promotions"), key=lambda row: row["at"])
+        first = sent.get(alerts[0]["alert_id"]) if alerts else None
+        return Outcome(
+            events_sent=events_sent,
+            events_stored=stored,
+            dead_letters=dead,
+            duplicates=duplicates,
+            incident_id=incident,
+            alert_id=alerts[0]["alert_id"] if alerts else None,
+            onset_to_alert_s=self._since_onset(first),
+            event_to_alert_p95_s=_p95(_waits(self._rows("alerts"), sent)),
+            retrain_runs=sum(row["state"] == "started" for row in self._rows("retrainings")),
+            champion_before=moves[0]["new_version"] if moves else None,
+            champion_after=moves[-1]["new_version"] if moves else None,
+            recovered_s=self._since_onset(proven),
+            state=state,
+        )
+
+    def _incident(self) -> str | None:
+        """The first incident after the onset that was not retracted."""
+        alerts = sorted(self._rows("alerts"), key=lambda row: (row["decided_time"], row["sequence"]))
+        retracted = {row["incident_id"] for row in alerts if row["state"] == "retracted"}
+        return next((row["incident_id"] for row in alerts if row["incident_id"] not in retracted), None)
+
+    def _alerts_of(self, incident: str) -> list[Row]:
+        return sorted((r for r in self._rows("alerts") if r["incident_id"] == incident), key=lambda r: r["sequence"])
+
+    def _state_of(self, alert_id: str) -> str:
+        return next((row["state"] for row in self._rows("alerts") if row["alert_id"] == alert_id), "?")
+
+    def _since_onset(self, at: datetime | None) -> float | None:
+        return None if at is None or self.onset is None else round((at - self.onset).total_seconds(), 2)
+
+    def _rows(self, name: str) -> list[Row]:
+        version = self.tables.version(name)
+        seen = self._seen.get(name)
+        if seen is None or seen[0] != version:
+            seen = (version, self.tables.read(name))
+            self._seen[name] = seen
+        return seen[1]
+
+
+def _waits(alerts: Sequence[Row], sent: dict[str, datetime]) -> list[float]:
+    return [
+        (sent[row["alert_id"]] - row["enqueued_time"]).total_seconds()
+        for row in alerts
+        if row["alert_id"] in sent and row["enqueued_time"] is not None
+    ]
+
+
+def _p95(values: Sequence[float]) -> float | None:
+    """The smallest value that at least 95 % of the values do not exceed; None for none.
+
+    Example:
+        >>> _p95([3.0, 1.0, 2.0])
+        3.0
+    """
+    return round(sorted(values)[math.ceil(0.95 * len(values)) - 1], 2) if values else None
