@@ -180,11 +180,14 @@ class RetrainSettings(_Section):
 
 
 class DashboardSettings(_Section):
-    """Where the pages are served."""
+    """Where the pages are served, how far back they look, and when they call something late."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8712, ge=0, le=65535)
     hours: float = Field(default=6.0, gt=0)
+    refresh_seconds: float = Field(default=3.0, gt=0)
+    stale_seconds: float = Field(default=60.0, gt=0)
+    lag_seconds: float = Field(default=30.0, gt=0)
 
 
 class Settings(_Section):
