@@ -1,13 +1,12 @@
 """Reading an alert policy and refusing what cannot be meant. Edge: reads one file."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
 from pegel.conf.loading import read_text
 from pegel.errors import SettingsError
 from pegel.schemas.policy import Action, Policy, Rule, RuleKind
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
@@ -32,9 +31,15 @@ class _RuleInFile(BaseModel):
         raise ValueError(msg)
 
     def record(self) -> Rule:
-        columns = tuple(self.columns) if isinstance(self.columns, list) else "*"
+        columns: tuple[str, ...] | Literal["*"] = tuple(self.columns) if isinstance(self.columns, list) else "*"
         return Rule(
-            self.name, self.kind, columns, self.minimum_effect, self.severity, self.action, self.runbook  # type: ignore[arg-type]
+            self.name,
+            self.kind,
+            columns,
+            self.minimum_effect,
+            self.severity,
+            self.action,
+            self.runbook,
         )
 
 

@@ -1,0 +1,134 @@
+"""The dispatcher: from the table ``alerts`` to the sinks, with every step in ``deliveries``. Edge.
+
+At least once out: an attempt is claimed in the table before it is made, and its outcome is written after it. Whoever
+reads the alerts drops copies by ``alert_id``.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pegel.alerts.outbox import Backoff, DeliveryState, Outbox, Row
+from pegel.alerts.sink import Alert, DeliveryError, Sink
+from pegel.tables.delta import DeltaTables
+
+_log = logging.getLogger(__name__)
+
+_DETAIL_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one step did, over all sinks: alerts sent, attempts that failed, alerts given up, alerts that still wait."""
+
+    sent: int
+    failed: int
+    dead: int
+    waiting: int
+
+
+class Dispatcher:
+    """Sends each row of ``alerts`` through each sink.
+
+    Args:
+        tables: where ``alerts`` is read and ``deliveries`` is written; no other process writes the latter.
+        sinks: where to send.
+        backoff: when to try again.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        tables: DeltaTables,
+        sinks: Sequence[Sink],
+        backoff: Backoff,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._tables = tables
+        self._sinks = sinks
+        self._backoff = backoff
+        self._now = now
+        self._outboxes: dict[str, Outbox] | None = None
+        self._version = -1
+        self._highest_batch = -1
+
+    def step(self, *, ignore_backoff: bool = False) -> Delivered:
+        """Send what is due.
+
+        Raises:
+            OutsideError: if a table cannot be read or written; the next step then begins from what the tables say.
+        """
+        try:
+            outboxes = self._refresh()
+            outcomes = [row for sink in self._sinks for row in self._deliver(sink, outboxes[sink.name], ignore_backoff)]
+        except Exception:
+            self._outboxes = None
+            raise
+        states = [row["state"] for row in outcomes]
+        return Delivered(
+            states.count(DeliveryState.SENT),
+            states.count(DeliveryState.FAILED),
+            states.count(DeliveryState.DEAD),
+            sum(len(outbox) for outbox in outboxes.values()),
+        )
+
+    def _refresh(self) -> dict[str, Outbox]:
+        known = self._outboxes
+        outboxes = known or {sink.name: Outbox(sink.name, self._backoff) for sink in self._sinks}
+        if known is None:
+            self._version = self._highest_batch = -1
+        version = self._tables.version("alerts")
+        if version > self._version:
+            # Rows of one micro-batch come in one commit, and micro-batches in their order.
+            alerts = self._tables.read("alerts", f"SELECT * FROM t WHERE batch_id >= {self._highest_batch}")
+            self._version = version
+            self._highest_batch = max((row["batch_id"] for row in alerts), default=self._highest_batch)
+            for outbox in outboxes.values():
+                outbox.add(alerts)
+        if known is None:
+            deliveries = self._tables.read("deliveries")
+            for outbox in outboxes.values():
+                outbox.recall(deliveries)
+        self._outboxes = outboxes
+        return outboxes
+
+    def _deliver(self, sink: Sink, outbox: Outbox, ignore_backoff: bool) -> Iterator[Row]:
+        due = outbox.due(self._now(), ignore_backoff=ignore_backoff)
+        for portion in sink.chunks(due):
+            claims = outbox.claim(portion, self._now())
+            self._tables.append("deliveries", claims)
+            outcomes: list[Row] = []
+            stopped: DeliveryError | None = None
+            for part, result in _send(sink, portion):
+                if isinstance(result, DeliveryError):
+                    outcomes += self._failed(sink, outbox, part, result)
+                    stopped = stopped or (None if result.content else result)
+                else:
+                    outcomes += outbox.sent(part, self._now(), result)
+            self._tables.append("deliveries", outcomes)
+            yield from outcomes
+            if stopped is not None:
+                outbox.hold(self._now(), stopped.retry_after_seconds, claims[0]["attempt"])
+                return
+
+    def _failed(self, sink: Sink, outbox: Outbox, alerts: Sequence[Alert], error: DeliveryError) -> list[Row]:
+        rows = outbox.failed(alerts, self._now(), str(error)[:_DETAIL_LENGTH], error.retry_after_seconds)
+        dead = [row["alert_id"] for row in rows if row["state"] == DeliveryState.DEAD]
+        if dead:
+            _log.error("gave up sending %d alerts to %s, they stay in the table alerts: %s", len(dead), sink.name, dead)
+        _log.warning("%d alerts did not reach %s: %s", len(alerts), sink.name, error)
+        return rows
+
+
+def _send(sink: Sink, alerts: list[Alert]) -> Iterator[tuple[list[Alert], str | DeliveryError]]:
+    """Send a portion; if its content is refused, halve it until the alert that spoils it stands alone."""
+    try:
+        yield alerts, sink.send(alerts)
+    except DeliveryError as error:
+        if not error.content or len(alerts) == 1:
+            yield alerts, error
+            return
+        middle = len(alerts) // 2
+        yield from _send(sink, alerts[:middle])
+        yield from _send(sink, alerts[middle:])

@@ -1,0 +1,284 @@
+"""From verdicts to incidents: what opens, confirms, retracts and resolves them, and the rows of ``alerts``. Pure.
+
+For each model and rule there is at most one unresolved incident; what rings meanwhile joins it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pegel import __version__
+from pegel.alerts import message
+from pegel.alerts.incident import (
+    PIPELINE,
+    PROVEN,
+    Incident,
+    Row,
+    alert_key,
+    incident_from_rows,
+    incident_key,
+    loudness,
+    rings,
+    verdict_from_block,
+    version_order,
+)
+from pegel.schemas.partials import ALL
+from pegel.schemas.policy import Action, AlertState, Policy, Rule, RuleKind
+from pegel.schemas.verdicts import BatchFacts, BlockVerdict, ColumnVerdict, Evidence
+
+Judged = Mapping[str, tuple[ColumnVerdict, ...] | None]
+"""Incident -> the verdicts on its final windows; None, or not there, while they are not final."""
+
+
+class Incidents:
+    """The unresolved incidents of one stream.
+
+    The same verdicts in the same micro-batches give the same rows, whatever restarts lie between: see :meth:`restore`.
+
+    Args:
+        policy: what rings.
+        code_version: goes into the lineage of each alert.
+    """
+
+    def __init__(self, policy: Policy, code_version: str = __version__) -> None:
+        self._policy = policy
+        self._code_version = code_version
+        self._unresolved: dict[tuple[str, str], Incident] = {}
+
+    @property
+    def unresolved(self) -> tuple[Incident, ...]:
+        """The incidents that are open, in the order of model and rule. While there is none, no retraining matters."""
+        return tuple(self._unresolved[key] for key in sorted(self._unresolved))
+
+    def unconfirmed(self) -> list[Evidence]:
+        """What the watch has to judge again once the windows are final."""
+        return [i.evidence for i in self.unresolved if i.state is AlertState.OPENED]
+
+    def advance(
+        self,
+        verdicts: Sequence[BlockVerdict],
+        judged: Judged,
+        retrainings: Mapping[str, str],
+        facts: BatchFacts,
+    ) -> list[Row]:
+        """Decide one micro-batch.
+
+        Args:
+            verdicts: the blocks that closed in it.
+            judged: for unconfirmed incidents, the verdicts on their final windows.
+            retrainings: incident -> the latest state of its retraining.
+            facts: the micro-batch itself.
+
+        Returns:
+            the rows for ``alerts``, in the order in which things happened.
+        """
+        rows: list[Row] = []
+        for incident in self.unresolved:
+            rows += self._settle(incident, judged.get(incident.incident_id), facts)
+        for incident in self.unresolved:
+            if incident.model == PIPELINE:
+                incident.hear_counts(facts.conserved)
+            else:
+                incident.hear_blocks(verdicts)
+            rows += self._end(incident, retrainings.get(incident.incident_id), facts)
+        for rule in self._policy.rules:
+            if rule.kind is RuleKind.CONSERVATION:
+                rows += self._open_pipeline(rule, facts)
+            else:
+                rows += self._open_drift(rule, verdicts, facts)
+        return rows
+
+    def restore(
+        self,
+        alert_rows: Iterable[Mapping[str, Any]],
+        block_rows: Iterable[Mapping[str, Any]],
+        conserved: Mapping[int, bool] | None = None,
+    ) -> None:
+        """Replace the state by what the tables say before a micro-batch.
+
+        Call it at the start with rows whose ``batch_id`` is lower than the first micro-batch, and, if that one may have
+        been written already by a process that died, once more before the second: a replayed batch that reads newer
+        ``retrainings`` may decide otherwise than the rows that stand in the table, and the table is right.
+
+        Args:
+            alert_rows: rows of ``alerts``; those of resolved and retracted incidents may be left out.
+            block_rows: rows of ``blocks`` of the models with an unresolved incident, from its first row on.
+            conserved: micro-batch -> whether it was conserved, from the first row of an open pipeline incident on.
+        """
+        by_incident: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in alert_rows:
+            by_incident[row["incident_id"]].append(row)
+        by_batch: dict[int, list[BlockVerdict]] = defaultdict(list)
+        for row in block_rows:
+            by_batch[row["batch_id"]].append(verdict_from_block(row))
+        known = {rule.name: rule for rule in self._policy.rules}
+        self._unresolved = {}
+        for rows in by_incident.values():
+            incident = incident_from_rows(rows, known.get(rows[0]["rule"]))
+            if incident.state in (AlertState.RETRACTED, AlertState.RESOLVED):
+                continue
+            self._unresolved[incident.model, incident.rule.name] = incident
+            _hear_again(incident, by_batch, conserved or {})
+
+    def _settle(self, incident: Incident, judged: tuple[ColumnVerdict, ...] | None, facts: BatchFacts) -> list[Row]:
+        if incident.state is not AlertState.OPENED or judged is None:
+            return []
+        still = [v for v in rings(incident.rule, judged) if v.column in incident.columns]
+        if not still:
+            del self._unresolved[incident.model, incident.rule.name]
+            return [self._row(incident, AlertState.RETRACTED, facts, message.retracted(incident))]
+        loudest = still[0]
+        incident.columns = tuple(verdict.column for verdict in still)
+        incident.calibrated = loudest.calibrated
+        action = incident.rule.action
+        if action is Action.RETRAIN and not self._may_retrain(loudest):
+            action = Action.PAGE
+        incident.awaits_proof = action is Action.RETRAIN
+        words = message.confirmed(incident, loudest, action, self._policy.resolve_after_blocks)
+        return [self._row(incident, AlertState.CONFIRMED, facts, words, action=action, verdict=loudest)]
+
+    def _end(self, incident: Incident, retraining: str | None, facts: BatchFacts) -> list[Row]:
+        if not incident.may_end(self._policy.resolve_after_blocks, retraining):
+            return []
+        del self._unresolved[incident.model, incident.rule.name]
+        if incident.model == PIPELINE:
+            words = message.conserved_again(incident)
+        else:
+            words = message.resolved(incident, proven=retraining == PROVEN)
+        return [self._row(incident, AlertState.RESOLVED, facts, words)]
+
+    def _open_drift(self, rule: Rule, verdicts: Sequence[BlockVerdict], facts: BatchFacts) -> list[Row]:
+        heard: dict[str, list[BlockVerdict]] = defaultdict(list)
+        for verdict in verdicts:
+            if rings(rule, verdict.columns):
+                heard[verdict.model].append(verdict)
+        rows = []
+        for model in sorted(heard):
+            if (model, rule.name) in self._unresolved:
+                continue
+            chosen = max(heard[model], key=lambda block: _weight(rule, block))
+            loudest, *_ = found = rings(rule, chosen.columns)
+            incident = _drift_incident(rule, chosen, found, facts.batch_id)
+            self._unresolved[model, rule.name] = incident
+            others = sorted({block.segment for block in heard[model]} - {chosen.segment, ALL})
+            may_retrain = rule.action is Action.RETRAIN and self._may_retrain(loudest)
+            words = message.opened(incident, loudest, others, may_retrain=may_retrain)
+            rows.append(self._row(incident, AlertState.OPENED, facts, words, action=rule.action, verdict=loudest))
+        return rows
+
+    def _open_pipeline(self, rule: Rule, facts: BatchFacts) -> list[Row]:
+        if facts.conserved or (PIPELINE, rule.name) in self._unresolved:
+            return []
+        incident = Incident(
+            incident_id=incident_key(PIPELINE, rule.name, facts.batch_id),
+            model=PIPELINE,
+            rule=rule,
+            version="",
+            segment=ALL,
+            columns=(),
+            calibrated=True,  # counts are exact
+            baseline_id=None,
+            first_batch_id=facts.batch_id,
+            last_batch_id=facts.batch_id,
+            since=facts.event_time,
+            windows=(),
+            opened_in=facts.batch_id,
+        )
+        self._unresolved[PIPELINE, rule.name] = incident
+        words = message.unconserved(facts.batch_id)
+        # Counts of a micro-batch never change, so that nothing later could confirm or retract them.
+        return [
+            self._row(incident, AlertState.OPENED, facts, words, action=rule.action),
+            self._row(incident, AlertState.CONFIRMED, facts, words, action=rule.action),
+        ]
+
+    def _may_retrain(self, verdict: ColumnVerdict) -> bool:
+        return verdict.calibrated or self._policy.uncalibrated_may_retrain
+
+    def _row(
+        self,
+        incident: Incident,
+        state: AlertState,
+        facts: BatchFacts,
+        words: tuple[str, str],
+        *,
+        action: Action = Action.NONE,
+        verdict: ColumnVerdict | None = None,
+    ) -> Row:
+        if state is not AlertState.OPENED:
+            incident.sequence += 1
+        incident.state = state
+        return {
+            "alert_id": alert_key(incident.incident_id, incident.sequence),
+            "incident_id": incident.incident_id,
+            "sequence": incident.sequence,
+            "state": state.value,
+            "batch_id": facts.batch_id,
+            "rule": incident.rule.name,
+            "model": incident.model,
+            "version": incident.newest if state is AlertState.RESOLVED else incident.version,
+            "segment": incident.segment,
+            "column": incident.column,
+            "columns": list(incident.columns),
+            "severity": incident.rule.severity,
+            "action": action.value,
+            "value": verdict.statistic if verdict else None,
+            "threshold": verdict.threshold if verdict else None,
+            "effect": verdict.effect if verdict else None,
+            "p_value": verdict.p_value if verdict else None,
+            "n": verdict.n if verdict else None,
+            "calibrated": incident.calibrated,
+            "baseline_id": incident.baseline_id,
+            "first_batch_id": incident.first_batch_id,
+            # What final windows say rests on every partial up to now, late ones included.
+            "last_batch_id": incident.last_batch_id if state is AlertState.OPENED else facts.batch_id,
+            "since": incident.since,
+            "window_end": incident.window_end,
+            "windows": [{"start": start, "window_s": seconds} for start, seconds in incident.windows],
+            "event_time": facts.event_time,
+            "enqueued_time": facts.enqueued_time,
+            "stored_time": facts.stored_time,
+            "decided_time": facts.decided_time,
+            "title": words[0],
+            "message": words[1],
+            "runbook": incident.rule.runbook,
+            "policy_hash": self._policy.hash,
+            "code_version": self._code_version,
+        }
+
+
+def _drift_incident(rule: Rule, block: BlockVerdict, found: Sequence[ColumnVerdict], batch_id: int) -> Incident:
+    pooled = block.pooled_first_batch_id
+    return Incident(
+        incident_id=incident_key(block.model, rule.name, batch_id),
+        model=block.model,
+        rule=rule,
+        version=block.version,
+        segment=block.segment,
+        columns=tuple(verdict.column for verdict in found),
+        calibrated=found[0].calibrated,
+        baseline_id=block.baseline_id,
+        first_batch_id=pooled if pooled >= 0 else block.first_batch_id,
+        last_batch_id=block.last_batch_id,
+        since=block.since,
+        windows=block.windows,
+        opened_in=batch_id,
+        newest=block.version,
+    )
+
+
+def _weight(rule: Rule, block: BlockVerdict) -> tuple[tuple[int, int, str], bool, float, str, int]:
+    """Which block an incident is told by: of the newest version, of all traffic if that rang, else the loudest."""
+    loudest = rings(rule, block.columns)[0]
+    return version_order(block.version), block.segment == ALL, loudness(loudest), block.segment, block.block_no
+
+
+def _hear_again(
+    incident: Incident, blocks: Mapping[int, Sequence[BlockVerdict]], conserved: Mapping[int, bool]
+) -> None:
+    if incident.model == PIPELINE:
+        for batch_id in sorted(batch_id for batch_id in conserved if batch_id > incident.opened_in):
+            incident.hear_counts(conserved[batch_id])
+        return
+    for batch_id in sorted(batch_id for batch_id in blocks if batch_id > incident.opened_in):
+        incident.hear_blocks(blocks[batch_id])

@@ -1,0 +1,127 @@
+"""An alert in words: what happened, how large, since when, and what happens next by itself. Pure.
+
+Only names of models, columns and segments and numbers go in, never the text of an event: the name of a category may be
+an answer of the model, so a message says that shares moved and not which.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pegel.alerts.incident import Incident
+from pegel.schemas.partials import ALL
+from pegel.schemas.policy import Action
+from pegel.schemas.verdicts import ColumnVerdict
+
+_DIRECTIONS = {
+    "location": "its centre moved",
+    "scale": "its spread changed",
+    "skew": "its shape leans to the other side",
+    "tails": "its tails changed",
+}
+_LISTED = 5
+_NAME_LENGTH = 80
+
+
+def opened(
+    incident: Incident, loudest: ColumnVerdict, other_segments: Sequence[str], *, may_retrain: bool
+) -> tuple[str, str]:
+    """Title and message of an incident that a block opened."""
+    elsewhere = f" It also rang in {_listed(other_segments)}." if other_segments else ""
+    after = "If they do, a retraining starts by itself." if may_retrain else "If they do, a person has to look."
+    return (
+        f"Drift in {_plain(incident.model)} {_plain(incident.version)}: {_listed(incident.columns)}",
+        f"{_what(incident, loudest)}{elsewhere} {_trust(loudest)} The windows of this evidence confirm or retract it "
+        f"by themselves once they are final. {after}",
+    )
+
+
+def confirmed(incident: Incident, loudest: ColumnVerdict, action: Action, quiet_blocks: int) -> tuple[str, str]:
+    """Title and message of an incident that the final windows confirmed."""
+    closes = f"The incident closes by itself after {quiet_blocks} quiet blocks in a row"
+    if action is Action.RETRAIN:
+        after = f"A retraining starts by itself. {closes}, once the new model has proven itself."
+    elif incident.rule.action is Action.RETRAIN:
+        after = f"Nothing is retrained by itself while the bound is uncalibrated: a person has to decide. {closes}."
+    else:
+        after = f"Nothing is retrained by itself. {closes}."
+    return (
+        f"Drift confirmed in {_plain(incident.model)} {_plain(incident.version)}: {_listed(incident.columns)}",
+        f"{_what(incident, loudest)} {_trust(loudest)} The windows are final. {after}",
+    )
+
+
+def retracted(incident: Incident) -> tuple[str, str]:
+    """Title and message of an incident that the final windows do not show."""
+    return (
+        f"Drift in {_plain(incident.model)} {_plain(incident.version)} retracted",
+        f"The final windows of {_where(incident)} do not show what a block showed for {_listed(incident.columns)}: "
+        "late events have filled them up. There is nothing to do.",
+    )
+
+
+def resolved(incident: Incident, *, proven: bool) -> tuple[str, str]:
+    """Title and message of an incident that is over."""
+    how = f"{incident.quiet} blocks in a row of version {_plain(incident.newest)} were quiet"
+    proof = ", and the retrained model has proven itself" if proven else ""
+    return (
+        f"Drift in {_plain(incident.model)} is over",
+        f"{how}{proof}. It began {_time(incident.since)} with {_listed(incident.columns)} of version "
+        f"{_plain(incident.version)}. There is nothing to do.",
+    )
+
+
+def unconserved(batch_id: int) -> tuple[str, str]:
+    """Title and message of a micro-batch whose events do not add up."""
+    return (
+        "Events of the pipeline do not add up",
+        f"In micro-batch {batch_id} the received events are not the sum of stored, dead and duplicate ones, or the "
+        "stored ones are not those in the partials: events were lost or counted twice, and later numbers may be wrong. "
+        "The pipeline goes on; a person has to look.",
+    )
+
+
+def conserved_again(incident: Incident) -> tuple[str, str]:
+    """Title and message of the end of such an incident."""
+    return (
+        "Events of the pipeline add up again",
+        f"{incident.quiet} micro-batches in a row added up. What micro-batch {incident.first_batch_id} lost or counted "
+        "twice stays so until it is rebuilt.",
+    )
+
+
+def _what(incident: Incident, loudest: ColumnVerdict) -> str:
+    direction = _DIRECTIONS.get(loudest.direction, "the shares of its categories moved")
+    count = len(incident.columns)
+    head = f"{count} columns of" if count > 1 else "One column of"
+    return (
+        f"{head} {_where(incident)} left the baseline {incident.baseline_id or 'of this version'}: "
+        f"{_listed(incident.columns)}. The loudest is {_plain(loudest.column)}: {direction}, by {loudest.effect:.3g} "
+        f"baseline standard deviations over n = {loudest.n} events (statistic {loudest.statistic:.4g}, bound "
+        f"{loudest.threshold:.4g}, p = {loudest.p_value:.2g}), since {_time(incident.since)}."
+    )
+
+
+def _trust(loudest: ColumnVerdict) -> str:
+    if loudest.calibrated:
+        return "The bound is calibrated: it keeps the budget of false alarms."
+    return "The bound is uncalibrated: the baseline is too young to know how much quiet blocks differ from each other."
+
+
+def _where(incident: Incident) -> str:
+    where = "all traffic" if incident.segment == ALL else f"segment {_plain(incident.segment)}"
+    return f"{_plain(incident.model)} {_plain(incident.version)} ({where})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(_plain(name) for name in names[:_LISTED])
+    rest = len(names) - _LISTED
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _plain(text: str) -> str:
+    """Names come from outside: on one line, printable, and short."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_NAME_LENGTH])
+
+
+def _time(moment: datetime | None) -> str:
+    return "an unknown time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"

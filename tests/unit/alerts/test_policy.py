@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+from pegel.alerts.policy import load_policy
+from pegel.errors import SettingsError
+from pegel.schemas.policy import Action, RuleKind
+
+RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook"
+SHIPPED = ("policy.yml", "demo-policy.yml")
+
+GOOD = """
+alerts_per_month: 2
+uncalibrated_may_retrain: false
+resolve_after_blocks: 4
+rules:
+  - {name: words, kind: drift, columns: [input_words], minimum_effect: 0.2, severity: 3, action: page,
+     runbook: drift.md}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def _write(text: str) -> str:
+        path = tmp_path / "policy.yml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return _write
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_rule_of_a_shipped_policy_has_its_runbook_page(name):
+    sections = ("## Symptom", "## Metric", "## Action", "## Verification")
+    for rule in load_policy(name).rules:
+        page = (RUNBOOK / rule.runbook).read_text(encoding="utf-8")
+        assert [section for section in sections if section not in page] == []
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_policy_watches_drift_and_conservation(name):
+    assert {rule.kind for rule in load_policy(name).rules} == set(RuleKind)
+
+
+def test_only_the_demo_lets_an_uncalibrated_alarm_retrain():
+    assert [load_policy(name).uncalibrated_may_retrain for name in SHIPPED] == [False, True]
+
+
+def test_policy_is_read_as_it_is_written(write):
+    policy = load_policy(write(GOOD))
+    assert (policy.alerts_per_month, policy.resolve_after_blocks) == (2.0, 4)
+    [rule] = policy.rules
+    assert (rule.columns, rule.action, rule.minimum_effect) == (("input_words",), Action.PAGE, 0.2)
+    assert (rule.covers("input_words"), rule.covers("output")) == (True, False)
+
+
+def test_policy_hash_names_the_content_and_not_the_spelling(write):
+    first = load_policy(write(GOOD)).hash
+    assert (
+        load_policy(write("# a comment\n" + GOOD.replace("alerts_per_month: 2", "alerts_per_month: 2.0"))).hash == first
+    )
+    assert load_policy(write(GOOD.replace("minimum_effect: 0.2", "minimum_effect: 0.3"))).hash != first
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("alerts_per_month: 2", "alerts_per_month: 0", "alerts_per_month"),
+        ("severity: 3", "severity: 5", "severity"),
+        ("action: page", "action: reboot", "action"),
+        ("kind: drift", "kind: weather", "kind"),
+        ("runbook: drift.md", "runbook: ../../etc/passwd", "runbook"),
+        ("columns: [input_words]", "columns: []", "at least one name"),
+        ("minimum_effect: 0.2", "minimum_effect: .nan", "minimum_effect"),
+        ("name: words,", "name: words, colour: red,", "colour"),
+        ("resolve_after_blocks: 4", "", "resolve_after_blocks"),
+        (
+            "kind: drift, columns: [input_words], minimum_effect: 0.2, severity: 3, action: page",
+            "kind: conservation, severity: 3, action: retrain",
+            "cannot be mended",
+        ),
+        ("rules:", "rules: [", "not valid YAML"),
+    ],
+)
+def test_policy_refuses_what_cannot_be_meant(write, old, new, says):
+    assert old in GOOD
+    with pytest.raises(SettingsError, match=says):
+        load_policy(write(GOOD.replace(old, new)))
+
+
+def test_policy_refuses_two_rules_of_one_name(write):
+    with pytest.raises(SettingsError, match="'words' is there twice"):
+        load_policy(write(GOOD + GOOD[GOOD.index("  - {") :]))
+
+
+def test_policy_that_is_not_there_is_named():
+    with pytest.raises(SettingsError, match="no-such-policy"):
+        load_policy("no-such-policy.yml")
