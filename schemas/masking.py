@@ -32,11 +32,6 @@ class MaskingRule:
     replacement: str
 
 
-def _any_case(word: str) -> str:
-    """Letters in both cases: as a flag it would mean more in Python, where the long s and the Kelvin sign fold too."""
-    return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word)
-
-
 _HEX = "[0-9A-Fa-f]"
 _ESCAPE = rf"\\u{_HEX}{{4}}"
 # A match must not begin inside an escape of JSON: not at the n of \n, nor at one of the four digits of \u00e9.
@@ -44,6 +39,7 @@ _NOT_IN_ESCAPE = rf"(?<!\\)(?<!\\u)(?<!\\u{_HEX})(?<!\\u{_HEX}{{2}})(?<!\\u{_HEX
 # A token begins where a word begins; after an escape too, since \nsk-… is a token at the start of a line.
 _TOKEN = "A-Za-z0-9_-"
 _WORD_START = rf"(?:(?<![{_TOKEN}])|(?<=\\[bfnrt])|(?<={_ESCAPE}))"
+_TOKEN_END = f"(?![{_TOKEN}])"
 _HAS_DIGIT = "(?=[A-Za-z_.~+/=-]{0,256}[0-9])"
 
 # Latin with its accents, Greek and Cyrillic (U+00C0 to U+052F), plain or as an escape; scripts without spaces between
@@ -51,22 +47,13 @@ _HAS_DIGIT = "(?=[A-Za-z_.~+/=-]{0,256}[0-9])"
 _LETTERS = "A-Za-z0-9À-ԯ"
 _LETTER_ESCAPE = rf"\\u0[0-5]{_HEX}{{2}}"
 _LOCAL_RUN = f"[{_LETTERS}._+'-]{{0,64}}+"
-_LOCAL_PART = f"{_LOCAL_RUN}(?:{_LETTER_ESCAPE}{_LOCAL_RUN}){{0,16}}+"
+_ADDRESS = f"{_LOCAL_RUN}(?:{_LETTER_ESCAPE}{_LOCAL_RUN}){{0,16}}+(?:@|%40)"
 _DOMAIN = rf"(?:[{_LETTERS}.-]|{_LETTER_ESCAPE}){{1,190}}\.(?:[A-Za-zÀ-ԯ]|{_LETTER_ESCAPE}){{2,24}}+"
 
-_SECRET_NAME = "(?:{})".format(
-    "|".join(
-        [
-            _any_case("shared") + _any_case("access") + _any_case("key"),
-            _any_case("account") + _any_case("key"),
-            _any_case("api") + "[_ -]?" + _any_case("key"),
-            _any_case("pass") + "(?:" + _any_case("word") + "|" + _any_case("wd") + ")",
-            _any_case("secret"),
-            "(?:{})[_-]?{}".format(
-                "|".join(_any_case(kind) for kind in ("access", "refresh", "auth", "session", "id")), _any_case("token")
-            ),
-        ]
-    )
+# Written small, Capital or LARGE: a flag would mean more in Python, where the long s and the Kelvin sign fold too.
+_SECRET_NAME = (
+    "(?=[AaPpSs])(?:(?:SharedAccess|Account)Key|[Aa][Pp][Ii][_ -]?(?:[Kk]ey|KEY)"
+    "|[Pp]ass(?:[Ww]ord|wd)|PASS(?:WORD|WD)|[Ss]ecret|SECRET|[Aa]ccess(?:_t|T)oken|ACCESS_TOKEN)"
 )
 _BLANK = "[ \\t]{0,4}"
 _QUOTE = '\\\\{0,7}"'
@@ -80,31 +67,33 @@ def _run_of(characters: str) -> str:
     return rf"(?!\[secret\])(?={characters}|{_ESCAPE}){some}(?:{_ESCAPE}{some}){{0,64}}+"
 
 
+def _token(head: str, tail: str, *, kept: bool = False) -> str:
+    """A word that begins with ``head``. The head is looked for first, since few places have it."""
+    return f"(?={head})" + (f"({_WORD_START}{head})" if kept else f"{_WORD_START}{head}") + tail
+
+
 # Rules that share their marks stand together: they cost a text without these marks one test.
 _EMAIL_MARKS = ("@", "%40")
-_ASSIGNMENT_MARKS = ("=", ":")
+_SECRET_MARKS = ("assw", "assW", "ASSW", "ecret", "ECRET", "key", "Key", "KEY", "ss_token", "ssToken", "SS_TOKEN")
 _BEARER_MARKS = ("earer ", "EARER ")
-_TOKEN_MARKS = ("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "dapi", "eyJ")
+_TOKEN_MARKS = ("sig=", "sk-", "AKIA", "ASIA", "ghp_", "github_pat_", "dapi", "eyJ")
 
 RULES = (
-    MaskingRule("e-mail address", _EMAIL_MARKS, rf"{_NOT_IN_ESCAPE}{_LOCAL_PART}(?:@|%40){_DOMAIN}", "[email]"),
+    MaskingRule("e-mail address", _EMAIL_MARKS, rf"(?={_ADDRESS}){_NOT_IN_ESCAPE}{_ADDRESS}{_DOMAIN}", "[email]"),
     MaskingRule(
         "secret in quotes",
-        _ASSIGNMENT_MARKS,
+        _SECRET_MARKS,
         rf"({_SECRET_NAME}{_QUOTE}{_BLANK}:{_BLANK}{_QUOTE}){_run_of(_QUOTED_VALUE)}",
         "$1[secret]",
     ),
     # Still a number, as brackets without quotes would not be JSON. There is no group 10, so $10 is group 1 and a 0.
-    MaskingRule("secret number", _ASSIGNMENT_MARKS, rf"({_SECRET_NAME}{_QUOTE}{_BLANK}:{_BLANK})[0-9.eE+-]++", "$10"),
+    MaskingRule("secret number", _SECRET_MARKS, rf"({_SECRET_NAME}{_QUOTE}{_BLANK}:{_BLANK})[0-9.eE+-]++", "$10"),
     # A quote may also be the end of a string of JSON, where a colon or a bracket can follow: they begin no value.
     MaskingRule(
         "secret assigned",
-        _ASSIGNMENT_MARKS,
+        _SECRET_MARKS,
         rf"""({_SECRET_NAME}'?{_BLANK}[=:]{_BLANK}["']?)(?![:\]]){_run_of(_BARE_VALUE)}""",
         "$1[secret]",
-    ),
-    MaskingRule(
-        "signature of a SAS", _ASSIGNMENT_MARKS, rf"({_WORD_START}[Ss]ig=)[A-Za-z0-9%+/=]{{20,}}+", "$1[secret]"
     ),
     MaskingRule(
         "bearer token",
@@ -112,19 +101,13 @@ RULES = (
         rf"((?:[Bb]earer|BEARER) {{1,4}}){_HAS_DIGIT}[A-Za-z0-9._~+/=-]{{20,}}+",
         "$1[secret]",
     ),
-    MaskingRule("API key", _TOKEN_MARKS, rf"{_WORD_START}sk-{_HAS_DIGIT}[{_TOKEN}]{{20,}}+", "[secret]"),
-    MaskingRule("AWS access key", _TOKEN_MARKS, rf"{_WORD_START}A(?:KI|SI)A[0-9A-Z]{{16}}(?![{_TOKEN}])", "[secret]"),
+    MaskingRule("signature of a SAS", _TOKEN_MARKS, _token("sig=", "[A-Za-z0-9%+/=]{20,}+", kept=True), "$1[secret]"),
+    MaskingRule("API key", _TOKEN_MARKS, _token("sk-", f"{_HAS_DIGIT}[{_TOKEN}]{{20,}}+"), "[secret]"),
+    MaskingRule("AWS access key", _TOKEN_MARKS, _token("A(?:KI|SI)A", f"[0-9A-Z]{{16}}{_TOKEN_END}"), "[secret]"),
+    MaskingRule("GitHub token", _TOKEN_MARKS, _token("g(?:hp_|ithub_pat_)", "[A-Za-z0-9_]{22,}+"), "[secret]"),
+    MaskingRule("Databricks token", _TOKEN_MARKS, _token("dapi", f"[0-9a-f]{{32}}(?:-[0-9])?{_TOKEN_END}"), "[secret]"),
     MaskingRule(
-        "GitHub token",
-        _TOKEN_MARKS,
-        rf"{_WORD_START}(?:gh[pos]_[A-Za-z0-9]{{36,}}+|github_pat_[A-Za-z0-9_]{{22,}}+)",
-        "[secret]",
-    ),
-    MaskingRule(
-        "Databricks token", _TOKEN_MARKS, rf"{_WORD_START}dapi[0-9a-f]{{32}}(?:-[0-9])?(?![{_TOKEN}])", "[secret]"
-    ),
-    MaskingRule(
-        "JSON web token", _TOKEN_MARKS, rf"{_WORD_START}eyJ[{_TOKEN}]{{8,}}+(?:\.[{_TOKEN}]*+){{1,4}}+", "[secret]"
+        "JSON web token", _TOKEN_MARKS, _token("eyJ", rf"[{_TOKEN}]{{8,}}+(?:\.[{_TOKEN}]*+){{1,4}}+"), "[secret]"
     ),
 )
 
