@@ -91,7 +91,7 @@ class MlflowSettings(_Section):
 
     @staticmethod
     def client_environment(timeout_seconds: int, retries: int) -> dict[str, str]:
-        """What mlflow reads from the environment; its own patience (7 retries of 120 s) would hold a job for minutes."""
+        """What mlflow reads from the environment; its own patience (7 retries of 120 s) would hold a job too long."""
         return {
             "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_seconds),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),

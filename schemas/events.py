@@ -1,8 +1,8 @@
 """The events that come in: their fields, versions and the reasons to refuse one. Pure.
 
 Names follow the OpenTelemetry GenAI conventions where these have one (``gen_ai.request.model``,
-``gen_ai.usage.input_tokens``, ``error.type``). An event is one JSON object in UTF-8. Fields that a version does not know
-are kept in ``extra``. Times are RFC 3339 with an offset, e.g. ``2026-11-25T03:00:00.123456Z``.
+``gen_ai.usage.input_tokens``, ``error.type``). An event is one JSON object in UTF-8. Fields that a version does not
+know are kept in ``extra``. Times are RFC 3339 with an offset, e.g. ``2026-11-25T03:00:00.123456Z``.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class FeedbackEvent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class EventField:
-    """How a field of the JSON reaches its column: its name there, here, its Spark type, and whether it must be there."""
+    """How a field of the JSON reaches its column: both names, the Spark type, and whether it must be there."""
 
     json: str
     column: str

@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class ColumnVerdict:
-    """The alarm rule's answer for one column, at the lag where the statistic is furthest beyond (or nearest to) its bound.
+    """The alarm rule's answer for one column, at the lag where the statistic is furthest beyond its bound.
 
     Attributes:
         column: name of the column.
