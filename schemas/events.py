@@ -14,7 +14,12 @@ SCHEMA_VERSION = 1
 MAX_EVENT_BYTES = 1_048_576
 """The hub's own limit for one event."""
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128)]
+MAX_IDENTIFIER_CHARACTERS = 128
+MAX_TOKENS = 10**12
+"""A token count is 0 to this: a million of them still add up in 64 bits."""
+
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_CHARACTERS)]
+Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
 
 
 class PredictionEvent(BaseModel):
@@ -37,8 +42,8 @@ class PredictionEvent(BaseModel):
     latency_ms: float | None = None
     error_type: str | None = Field(default=None, alias="error.type")
     request_model: str | None = Field(default=None, alias="gen_ai.request.model")
-    input_tokens: int | None = Field(default=None, alias="gen_ai.usage.input_tokens")
-    output_tokens: int | None = Field(default=None, alias="gen_ai.usage.output_tokens")
+    input_tokens: Tokens | None = Field(default=None, alias="gen_ai.usage.input_tokens")
+    output_tokens: Tokens | None = Field(default=None, alias="gen_ai.usage.output_tokens")
     trace_id: str | None = None
 
 
@@ -61,13 +66,33 @@ class FeedbackEvent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class EventField:
-    """How a field of the JSON reaches its column: both names, the Spark type, and whether it must be there."""
+    """How a field of the JSON reaches its column.
+
+    Attributes:
+        json: its name in the event.
+        column: its name in the table.
+        type: its Spark type.
+        required: whether an event without it is refused.
+        default: what it is if the event leaves it out.
+        values: what a map may hold: ``string``, ``number``, or ``scalar`` (those, booleans and null).
+        allowed: the texts that it may be; empty means any.
+    """
 
     json: str
     column: str
     type: str
     required: bool = False
+    default: str | None = None
+    values: str = ""
+    allowed: tuple[str, ...] = ()
 
+
+STRING = "string"
+NUMBER = "number"
+SCALAR = "scalar"
+
+LABEL = "label"
+"""The kind of feedback that says what the right output would have been."""
 
 PREDICTION_FIELDS = (
     EventField("event_id", "event_id", "string", required=True),
@@ -76,10 +101,10 @@ PREDICTION_FIELDS = (
     EventField("model_version", "version", "string", required=True),
     EventField("prompt_version", "prompt_version", "string"),
     EventField("input", "input", "string"),
-    EventField("features", "features", "map<string,string>"),
+    EventField("features", "features", "map<string,string>", values=SCALAR),
     EventField("output", "output", "string"),
-    EventField("probabilities", "probabilities", "map<string,double>"),
-    EventField("segments", "segments", "map<string,string>"),
+    EventField("probabilities", "probabilities", "map<string,double>", values=NUMBER),
+    EventField("segments", "segments", "map<string,string>", values=STRING),
     EventField("latency_ms", "latency_ms", "double"),
     EventField("error.type", "error_type", "string"),
     EventField("gen_ai.request.model", "request_model", "string"),
@@ -93,7 +118,7 @@ FEEDBACK_FIELDS = (
     EventField("event_id", "event_id", "string", required=True),
     EventField("prediction_time", "prediction_time", "timestamp", required=True),
     EventField("feedback_time", "feedback_time", "timestamp", required=True),
-    EventField("kind", "kind", "string", required=True),
+    EventField("kind", "kind", "string", default=LABEL, allowed=(LABEL, "rating", "judgement")),
     EventField("label", "label", "string"),
     EventField("score", "score", "double"),
     EventField("source", "source", "string"),

@@ -74,6 +74,7 @@ FEEDBACK = Table(
         Column("score", "double", "a rating or a judge's score"),
         Column("source", "string", "who gave it"),
         *_SOURCE,
+        Column("extra", "map<string,string>", "fields that this version does not know, kept"),
     ),
     _HOT,
 )
@@ -145,6 +146,7 @@ BATCHES = Table(
         Column("feedback_duplicates", "bigint", "of these, seen before", nullable=False),
         Column("matched", "bigint", "labels joined to a prediction in this batch, earlier unmatched ones included"),
         Column("unmatched", "bigint", "labels of this batch whose prediction is not there yet"),
+        Column("joined_later", "bigint", "of the matched, those that earlier batches left unmatched"),
         Column("started_at", "timestamp", "when the batch began"),
         Column("committed_at", "timestamp", "when this row was made"),
         Column("code_version", "string", "version of Pegel"),
