@@ -43,6 +43,7 @@ class FilesSettings(_Section):
     """JSON Lines in folders: ``<path>/predictions`` and ``<path>/feedback``."""
 
     path: str = ""
+    max_files_per_trigger: int = Field(default=10, gt=0)
 
 
 class SourceSettings(_Section):

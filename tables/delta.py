@@ -72,11 +72,16 @@ class DeltaTables:
             return False
         schema = TABLES[name].arrow_schema
         data = pa.Table.from_pylist([_ordered(row, schema) for row in rows], schema=schema)
+        return self.append_arrow(name, data, transaction)
+
+    def append_arrow(self, name: str, data: pa.Table, transaction: tuple[str, int] | None = None) -> bool:
+        """The same for a pyarrow table that has the table's own schema."""
+        if not data.num_rows:
+            return False
         self.create(name)
         properties = None
         if transaction is not None:
-            done = DeltaTable(self.uri(name), storage_options=self._options).transaction_version(transaction[0])
-            if done is not None and done >= transaction[1]:
+            if self.last_transaction(name, transaction[0]) >= transaction[1]:
                 return False
             properties = CommitProperties(app_transactions=[Transaction(*transaction)])
         try:
@@ -87,6 +92,15 @@ class DeltaTables:
             msg = f"could not append to the table {name!r} under {self._root}: {error}; check the storage and try again"
             raise OutsideError(msg) from error
         return True
+
+    def last_transaction(self, name: str, app_id: str) -> int:
+        """The highest version that an application has committed to the table, -1 if none; whoever wrote it."""
+        try:
+            table = DeltaTable(self.uri(name), storage_options=self._options)
+        except TableNotFoundError:
+            return -1
+        done = table.transaction_version(app_id)
+        return -1 if done is None else int(done)
 
     def read(self, name: str, sql: str = "SELECT * FROM t") -> list[Row]:
         """Run a query on one table, which is called ``t`` in it. A table that is not there gives no rows.

@@ -1,0 +1,32 @@
+"""The one place that chooses where events come from. Edge."""
+
+from pegel.conf.settings import SourceSettings
+from pyspark.sql import DataFrame, SparkSession
+
+
+def read_events(spark: SparkSession, settings: SourceSettings) -> DataFrame:
+    """Stream the events of both hubs.
+
+    Args:
+        spark: the session that the query will run in.
+        settings: which source, and how much of it at once.
+
+    Returns:
+        a streaming frame ``hub string, partition string, offset bigint, enqueued_time timestamp, body binary``; one
+        event a row, as its bytes came. A replayed micro-batch has the same rows.
+
+    Raises:
+        SettingsError: if the source lacks a setting.
+        OutsideError: if the source cannot be reached.
+    """
+    if settings.kind == "files":
+        from pegel.streaming.sources.files import read_files
+
+        return read_files(spark, settings)
+    if settings.kind == "kafka":
+        from pegel.streaming.sources.kafka import read_kafka
+
+        return read_kafka(spark, settings)
+    from pegel.streaming.sources.eventhubs import read_eventhubs
+
+    return read_eventhubs(spark, settings)
