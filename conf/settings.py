@@ -126,7 +126,8 @@ class DeliverySettings(_Section):
 
     sinks: tuple[Literal["azure_monitor", "jsonl"], ...] = ("azure_monitor",)
     poll_seconds: float = Field(default=2.0, gt=0)
-    max_attempts: int = Field(default=8, gt=0)
+    max_attempts: int = Field(default=500, gt=0)
+    """With the cap of a minute this is eight hours: an alert must outlive the outage of what it is sent to."""
     backoff_cap_seconds: float = Field(default=60.0, gt=0)
     jsonl_path: str = ".pegel/alerts.jsonl"
     azure_monitor: AzureMonitorSettings = AzureMonitorSettings()
@@ -138,6 +139,8 @@ class WebhookSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8711, ge=0, le=65535)
     jwks_url: str = ""
+    jwks_ca_file: str | None = None
+    """A CA to trust for ``jwks_url`` alone; without it the machine's own."""
     issuer: str = ""
     audience: str = ""
     rules: tuple[str, ...] = ("pegel-retrain",)
