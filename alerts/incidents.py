@@ -75,6 +75,8 @@ class Incidents:
         rows: list[Row] = []
         for incident in self.unresolved:
             rows += self._settle(incident, judged.get(incident.incident_id), facts)
+        # What rings in the micro-batch that ends an incident has joined it: it does not open the next one.
+        joined = set(self._unresolved)
         for incident in self.unresolved:
             if incident.model == PIPELINE:
                 incident.hear_counts(facts.conserved)
@@ -85,7 +87,8 @@ class Incidents:
             if rule.kind is RuleKind.CONSERVATION:
                 rows += self._open_pipeline(rule, facts)
             else:
-                rows += self._open_drift(rule, verdicts, facts)
+                mine = [block for block in verdicts if (block.model, rule.name) not in joined]
+                rows += self._open_drift(rule, mine, facts)
         return rows
 
     def restore(

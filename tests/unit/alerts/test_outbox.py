@@ -1,0 +1,266 @@
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pegel.alerts.delivery import Dispatcher
+from pegel.alerts.outbox import Backoff, Outbox
+from pegel.alerts.sink import DeliveryError
+from pegel.errors import OutsideError
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def alert(n: int, batch_id: int = 1) -> dict[str, Any]:
+    return {"alert_id": f"a{n}", "incident_id": "i", "sequence": n, "batch_id": batch_id}
+
+
+class MemoryTables:
+    """The two tables of the dispatcher, in memory; ``crash_on`` fails the append of that number."""
+
+    def __init__(self, alerts: list[dict[str, Any]]) -> None:
+        self.rows: dict[str, list[dict[str, Any]]] = {"alerts": alerts, "deliveries": []}
+        self.reads: Counter[str] = Counter()
+        self.appends = 0
+        self.crash_on: int | None = None
+
+    def version(self, name: str) -> int:
+        return len(self.rows[name]) - 1
+
+    def read(self, name: str, sql: str = "") -> list[dict[str, Any]]:
+        self.reads[name] += 1
+        lowest = int(sql.rsplit(">=", 1)[1]) if ">=" in sql else -1
+        return [row for row in self.rows[name] if row.get("batch_id", 0) >= lowest]
+
+    def append(self, name: str, rows: list[dict[str, Any]]) -> bool:
+        self.appends += 1
+        if self.appends == self.crash_on:
+            raise OutsideError("the storage is away")
+        self.rows[name] += rows
+        return bool(rows)
+
+
+class ScriptedSink:
+    """Takes alerts, or fails as the script says: None takes, an error is raised (``after`` it was stored, if asked)."""
+
+    name = "scripted"
+
+    def __init__(self, *script: DeliveryError | str | None, portion: int = 3) -> None:
+        self.script = list(script)
+        self.portion = portion
+        self.received: list[str] = []
+        self.calls: list[list[str]] = []
+        self.poison: set[str] = set()
+
+    def chunks(self, alerts):
+        for start in range(0, len(alerts), self.portion):
+            yield list(alerts[start : start + self.portion])
+
+    def send(self, alerts) -> str:
+        ids = [a["alert_id"] for a in alerts]
+        self.calls.append(ids)
+        step = self.script.pop(0) if self.script else None
+        if isinstance(step, DeliveryError):
+            raise step
+        if self.poison & set(ids):
+            raise DeliveryError("400", content=True)
+        self.received += ids
+        if step == "answer lost":
+            raise DeliveryError("connection closed")
+        return f"took {len(ids)}"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def dispatcher(tables, sink, clock, *, max_attempts: int = 5, cap: float = 60.0) -> Dispatcher:
+    return Dispatcher(tables, [sink], Backoff(cap, max_attempts), clock)
+
+
+def delivered(tables: MemoryTables) -> list[tuple[str, int, str]]:
+    return [(row["alert_id"], row["attempt"], row["state"]) for row in tables.rows["deliveries"]]
+
+
+def test_dispatcher_claims_before_it_sends_and_keeps_the_receipt():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+
+    class Checking(ScriptedSink):
+        def send(self, alerts):
+            assert delivered(tables) == [("a1", 1, "claimed")]
+            return super().send(alerts)
+
+    done = dispatcher(tables, Checking(), clock).step()
+    assert (done.sent, done.failed, done.dead, done.waiting) == (1, 0, 0, 0)
+    assert delivered(tables) == [("a1", 1, "claimed"), ("a1", 1, "sent")]
+    assert tables.rows["deliveries"][-1]["detail"] == "took 1"
+
+
+def test_dispatcher_sends_in_the_order_of_batch_incident_and_sequence():
+    tables = MemoryTables([alert(3, 9), alert(2, 5), alert(1, 5)])
+    sink = ScriptedSink()
+    dispatcher(tables, sink, Clock()).step()
+    assert sink.received == ["a1", "a2", "a3"]
+
+
+def test_dispatcher_reads_alerts_only_when_the_table_moved():
+    tables, sink, clock = MemoryTables([alert(1)]), ScriptedSink(), Clock()
+    dispatch = dispatcher(tables, sink, clock)
+    for _ in range(5):
+        dispatch.step()
+    assert (tables.reads["alerts"], tables.reads["deliveries"]) == (1, 1)
+    tables.rows["alerts"] += [alert(2, 2), alert(3, 2)]
+    dispatch.step()
+    dispatch.step()
+    assert sink.received == ["a1", "a2", "a3"]
+    assert tables.reads["alerts"] == 2
+
+
+def test_dispatcher_waits_one_two_four_seconds_up_to_the_cap_and_gives_up_after_the_last_attempt():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+    sink = ScriptedSink(*[DeliveryError("500")] * 9)
+    dispatch = dispatcher(tables, sink, clock, max_attempts=5, cap=3.0)
+    times = []
+    for _ in range(100):
+        before = len(sink.calls)
+        dispatch.step()
+        if len(sink.calls) > before:
+            times.append((clock.now - NOON).total_seconds())
+        clock.forward(0.5)
+    assert times == [0.0, 1.0, 3.0, 6.0, 9.0]
+    assert delivered(tables)[-2:] == [("a1", 5, "claimed"), ("a1", 5, "dead")]
+
+
+def test_dispatcher_honours_a_longer_retry_after_and_leaves_the_sink_alone_meanwhile():
+    tables, clock = MemoryTables([alert(n) for n in range(1, 7)]), Clock()
+    sink = ScriptedSink(DeliveryError("429", 30.0))
+    dispatch = dispatcher(tables, sink, clock)
+    dispatch.step()
+    assert sink.calls == [["a1", "a2", "a3"]], "the second portion would have met the same answer"
+    clock.forward(29.9)
+    dispatch.step()
+    assert len(sink.calls) == 1
+    clock.forward(0.1)
+    assert dispatch.step().sent == 6
+
+
+def test_dispatcher_keeps_to_the_schedule_where_retry_after_is_shorter():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+    sink = ScriptedSink(DeliveryError("429", 0.0))
+    dispatch = dispatcher(tables, sink, clock)
+    dispatch.step()
+    clock.forward(0.9)
+    assert dispatch.step().sent == 0
+    clock.forward(0.1)
+    assert dispatch.step().sent == 1
+
+
+def test_dispatcher_finds_the_one_alert_that_spoils_a_portion_and_sends_the_others():
+    tables, clock = MemoryTables([alert(n) for n in range(1, 8)]), Clock()
+    sink = ScriptedSink(portion=7)
+    sink.poison = {"a4"}
+    done = dispatcher(tables, sink, clock).step()
+    assert (done.sent, done.failed, done.waiting) == (6, 1, 1)
+    assert sorted(sink.received) == ["a1", "a2", "a3", "a5", "a6", "a7"]
+
+
+def test_dispatcher_sends_again_what_was_claimed_by_one_that_died():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+    tables.crash_on = 2
+    with pytest.raises(OutsideError):
+        dispatcher(tables, ScriptedSink(), clock).step()
+    assert delivered(tables) == [("a1", 1, "claimed")]
+    tables.crash_on = None
+    sink = ScriptedSink()
+    dispatcher(tables, sink, clock).step()
+    assert sink.received == ["a1"]
+    assert delivered(tables)[1:] == [("a1", 2, "claimed"), ("a1", 2, "sent")]
+
+
+def test_dispatcher_begins_from_the_tables_again_after_the_storage_was_away():
+    tables, sink, clock = MemoryTables([alert(1), alert(2, 2)]), ScriptedSink(portion=1), Clock()
+    dispatch = dispatcher(tables, sink, clock)
+    tables.crash_on = 4
+    with pytest.raises(OutsideError):
+        dispatch.step()
+    assert dispatch.step().sent == 1
+    assert sink.received == ["a1", "a2", "a2"]
+
+
+def test_dispatcher_that_is_restarted_still_waits_for_the_next_attempt():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+    failing = [DeliveryError("500")] * 3
+    dispatch = dispatcher(tables, ScriptedSink(*failing), clock)
+    for _ in range(3):
+        dispatch.step()
+        clock.forward(10)
+    last = tables.rows["deliveries"][-1]
+    assert (last["attempt"], last["state"]) == (3, "failed")
+    clock.now = last["at"] + timedelta(seconds=3.9)
+    sink = ScriptedSink()
+    restarted = dispatcher(tables, sink, clock)
+    assert restarted.step().sent == 0
+    clock.forward(0.1)
+    assert restarted.step().sent == 1
+    assert delivered(tables)[-1] == ("a1", 4, "sent")
+
+
+def test_dispatcher_told_to_send_what_is_there_does_not_wait():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+    sink = ScriptedSink(DeliveryError("429", 600.0))
+    dispatch = dispatcher(tables, sink, clock)
+    dispatch.step()
+    assert dispatch.step(ignore_backoff=True).sent == 1
+
+
+def test_outbox_of_one_sink_does_not_mind_what_another_took():
+    outbox = Outbox("jsonl", Backoff(60, 5))
+    outbox.add([alert(1)])
+    outbox.recall([{"alert_id": "a1", "sink": "azure_monitor", "attempt": 1, "state": "sent", "at": NOON}])
+    assert [a["alert_id"] for a in outbox.due(NOON)] == ["a1"]
+
+
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["ok", "fail", "lost", "wait", "restart", "crash", "more"]), st.integers(0, 6)),
+    max_size=25,
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(_STEPS)
+def test_every_alert_arrives_at_least_once_whatever_happens(steps):
+    tables, clock = MemoryTables([alert(1)]), Clock()
+    sink = ScriptedSink()
+    dispatch = dispatcher(tables, sink, clock, max_attempts=10_000, cap=8.0)
+    made = 1
+    for what, number in steps:
+        sink.script = {"fail": [DeliveryError("500")], "lost": ["answer lost"]}.get(what, [])
+        if what == "more":
+            tables.rows["alerts"] += [alert(made + n, made) for n in range(1, number + 1)]
+            made += number
+        elif what == "wait":
+            clock.forward(number)
+        elif what == "restart":
+            dispatch = dispatcher(tables, sink, clock, max_attempts=10_000, cap=8.0)
+        tables.crash_on = tables.appends + 1 + number % 3 if what == "crash" else None
+        try:
+            dispatch.step()
+        except OutsideError:
+            dispatch = dispatcher(tables, sink, clock, max_attempts=10_000, cap=8.0)
+    sink.script, tables.crash_on = [], None
+    clock.forward(100)
+    dispatch.step()
+    assert set(sink.received) == {f"a{n}" for n in range(1, made + 1)}
+    sent = Counter(row["alert_id"] for row in tables.rows["deliveries"] if row["state"] == "sent")
+    assert sent == Counter({f"a{n}": 1 for n in range(1, made + 1)}), "one receipt each, however many copies"
+    keys = [(row["alert_id"], row["sink"], row["attempt"], row["state"]) for row in tables.rows["deliveries"]]
+    assert len(keys) == len(set(keys))
