@@ -6,11 +6,11 @@ below the grid, cells 0 to 1023, above the grid.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
-
 from pegel.schemas import grids
 from pegel.schemas.grids import GridColumn, cell_edges
 from pegel.schemas.partials import Tally
@@ -72,9 +72,7 @@ class Bins:
 
     def count_dense(self, counts: IntArray) -> IntArray:
         """The counts of a dense vector per bin, shape ``(k,)``; for numeric columns."""
-        result = np.zeros(self.size, dtype=np.int64)
-        np.add.at(result, self._lookup, counts)
-        return result
+        return _sum_by(self._lookup, counts, self.size)
 
 
 def dense(cells: Mapping[int, int]) -> IntArray:
@@ -89,17 +87,18 @@ def dense(cells: Mapping[int, int]) -> IntArray:
 
 def values_of(counts: IntArray) -> IntArray:
     """The entries of a dense vector that have an order, shape ``(1026,)``: below, the cells, above."""
-    return counts[_ORDER]
+    values: IntArray = counts[_ORDER]
+    return values
 
 
 def make_bins(column: GridColumn, baseline: Tally, bins: int = QUANTILE_BINS) -> Bins:
     """The bins that a baseline gives a column.
 
-    A numeric column gets quantile bins of the baseline, in whole cells, so that bins which fall together are one. Values
-    beyond the baseline's join the outer bins, unless such a bin holds a single cell (a constant, a flag, a value at a
-    limit): then what lies beyond has its own bin, or nothing new could ever be seen there. Missing and non-finite
-    values have a bin each. A categorical column has one bin a name, most frequent first, one for missing and one for
-    all other names.
+    A numeric column gets quantile bins of the baseline, in whole cells, so that bins which fall together are one.
+    Values beyond the baseline's join the outer bins, unless such a bin holds a single cell (a constant, a flag, a
+    value at a limit): then what lies beyond has its own bin, or nothing new could ever be seen there. Missing and
+    non-finite values have a bin each. A categorical column has one bin a name, most frequent first, one for missing
+    and one for all other names.
 
     Args:
         column: the column and its grid.
@@ -139,10 +138,14 @@ def _numeric_bins(column: GridColumn, counts: IntArray, bins: int) -> Bins:
     lookup[grids.MISSING + _OFFSET] = len(labels)
     lookup[grids.NON_FINITE + _OFFSET] = len(labels) + 1
     labels += [MISSING_LABEL, NON_FINITE_LABEL]
-    baseline = np.zeros(len(labels), dtype=np.int64)
-    np.add.at(baseline, lookup, counts)
+    baseline = _sum_by(lookup, counts, len(labels))
     ordered = (baseline > 0) & (np.array(labels) == "")
     return Bins(column.name, column.kind, tuple(labels), baseline, ordered, lookup, {})
+
+
+def _sum_by(lookup: IntArray, counts: IntArray, size: int) -> IntArray:
+    # bincount adds doubles, which are exact for whole numbers below 2^53.
+    return np.bincount(lookup, weights=counts, minlength=size).astype(np.int64)
 
 
 def _quantile_positions(values: IntArray, bins: int) -> list[int]:
@@ -191,12 +194,17 @@ def quantile(counts: IntArray, share: float, column: GridColumn) -> float | None
     position = int(np.searchsorted(cumulated, wanted)) if wanted > 0 else int(np.flatnonzero(values)[0])
     low, high = _edges_of(position, column)
     before = int(cumulated[position]) - int(values[position])
-    return float(low + (high - low) * (wanted - before) / int(values[position]))
+    return low + (high - low) * (wanted - before) / int(values[position])
 
 
 def _edges_of(position: int, column: GridColumn) -> tuple[float, float]:
-    edges = cell_edges(column.center, column.scale)
-    return edges[max(position - 1, 0)], edges[min(position, grids.CELLS)]
+    edges = _edges(column.center, column.scale)
+    return float(edges[max(position - 1, 0)]), float(edges[min(position, grids.CELLS)])
+
+
+@lru_cache(maxsize=1024)
+def _edges(center: float, scale: float) -> FloatArray:
+    return np.array(cell_edges(center, scale))
 
 
 def positions_in_unit(column: GridColumn) -> FloatArray:
@@ -205,7 +213,7 @@ def positions_in_unit(column: GridColumn) -> FloatArray:
     Returns:
         shape ``(1026,)``, ascending, in the column's unit.
     """
-    edges = np.array(cell_edges(column.center, column.scale))
+    edges = _edges(column.center, column.scale)
     return np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
 
 
