@@ -25,6 +25,10 @@ for room in ROOMS:
     PACKAGES += [f"pegel.{room}", *(f"pegel.{room}.{name}" for name in find_packages(room))]
     PACKAGE_DIR[f"pegel.{room}"] = room
 
+# The dashboard shows the runbook, so its pages come with the wheel.
+PACKAGES.append("pegel.runbook")
+PACKAGE_DIR["pegel.runbook"] = "docs/runbook"
+
 JOBS = (
     "stream",
     "watch",
@@ -59,6 +63,7 @@ INSTALL_REQUIRES = [
     "uvicorn>=0.38,<1",
     "httpx>=0.28,<1",
     "jinja2>=3.1,<4",
+    "markdown-it-py>=3,<5",
     "plotly>=6.1,<8",
     "PyJWT[crypto]>=2.10,<3",
     "cryptography>=45",
@@ -95,6 +100,7 @@ setup(
         "pegel.conf": ["*.yml"],
         "pegel.dashboard": ["templates/*", "static/*"],
         "pegel.schemas": ["*.json", "*.yml"],
+        "pegel.runbook": ["*.md"],
     },
     install_requires=INSTALL_REQUIRES,
     extras_require={"spark": SPARK, "dev": DEV},

@@ -19,8 +19,7 @@ from pegel.conf.settings import Settings
 from pegel.dashboard import formatting, runbook
 from pegel.dashboard.extracts import FINE_HOURS
 from pegel.dashboard.reading import TableReader
-from pegel.dashboard.views import Overview, build_overview
-from pegel.dashboard.views.overview import Scope
+from pegel.dashboard.views import Overview, Scope, build_overview
 from pegel.tables.delta import DeltaTables
 from pydantic import TypeAdapter
 
@@ -61,14 +60,7 @@ class Pages:
     def __init__(self, tables: DeltaTables, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._reader = TableReader(tables, settings)
         self._clock = clock
-        self._scope = Scope(
-            hours=settings.dashboard.hours,
-            fine_hours=FINE_HOURS,
-            stale_seconds=settings.dashboard.stale_seconds,
-            lag_seconds=settings.dashboard.lag_seconds,
-            windows=settings.watch.window_seconds,
-            sinks=settings.delivery.sinks,
-        )
+        self._settings = settings
         self._lock = threading.Lock()
         self._kept: dict[tuple[int, str | None], tuple[tuple[object, ...], Overview]] = {}
 
@@ -82,18 +74,26 @@ class Pages:
             if kept is not None and kept[0] == state:
                 return kept[1]
             overview = build_overview(
-                snapshot.rows,
-                self._scope,
-                now,
-                read_at=snapshot.read_at,
-                problem=snapshot.problem,
-                window_s=window_s,
-                model=model,
+                snapshot.rows, self._scope(now, window_s, model), read_at=snapshot.read_at, problem=snapshot.problem
             )
             # What is not of this moment is of no use any more, so this never grows.
             self._kept = {key: value for key, value in self._kept.items() if value[0] == state}
             self._kept[window_s, model] = (state, overview)
             return overview
+
+    def _scope(self, now: datetime, window_s: int, model: str | None) -> Scope:
+        settings = self._settings
+        return Scope(
+            now=now,
+            hours=settings.dashboard.hours,
+            fine_hours=FINE_HOURS,
+            stale_seconds=settings.dashboard.stale_seconds,
+            lag_seconds=settings.dashboard.lag_seconds,
+            windows=settings.watch.window_seconds,
+            sinks=settings.delivery.sinks,
+            window_s=window_s,
+            model=model,
+        )
 
 
 def create_app(

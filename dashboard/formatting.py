@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from markupsafe import Markup, escape
+
 NOTHING = "–"
 """Stands where there is no number."""
 
@@ -29,6 +31,16 @@ def number(value: float | None) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{float(f'{value:.3g}'):g}"
+
+
+def ratio(value: float) -> str:
+    """A ratio to two digits.
+
+    Example:
+        >>> ratio(0.4987), ratio(12.3)
+        ('0.5', '12')
+    """
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def percent(value: float | None) -> str:
@@ -110,9 +122,23 @@ def gauge_height(share: float, height: float) -> float:
     return round(height * level / (1 + level), 1)
 
 
+def with_code(text: str) -> Markup:
+    """The text, escaped, with what stands between backticks set as code.
+
+    Example:
+        >>> with_code("run `pegel stream` <now>")
+        Markup('run <code>pegel stream</code> &lt;now&gt;')
+    """
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
 FILTERS = {
     "count": count,
     "number": number,
+    "ratio": ratio,
     "percent": percent,
     "duration": duration,
     "ago": ago,
@@ -120,4 +146,5 @@ FILTERS = {
     "iso": iso,
     "polyline": polyline,
     "gauge_height": gauge_height,
+    "with_code": with_code,
 }

@@ -3,6 +3,9 @@
 import re
 from importlib import resources
 
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
 _PAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\.md")
 
 
@@ -16,11 +19,13 @@ def is_page_name(name: str) -> bool:
     return _PAGE.fullmatch(name) is not None
 
 
-def read_page(name: str) -> str | None:
-    """The text of a page, or None if there is none of that name."""
+def read_page(name: str) -> Markup | None:
+    """A page as HTML, or None if there is none of that name."""
     if not is_page_name(name):
         return None
     try:
-        return resources.files("pegel.runbook").joinpath(name).read_text(encoding="utf-8")
-    except (FileNotFoundError, ModuleNotFoundError):
+        text = resources.files("pegel.runbook").joinpath(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
         return None
+    # Pages ship with Pegel, and HTML inside them would still be shown as text.
+    return Markup(MarkdownIt("commonmark", {"html": False}).render(text))

@@ -113,9 +113,11 @@ function colours() {
   };
 }
 
-function layout(c, height, charts, last) {
+const LABEL_SPACE = 30; // two lines of labels above the first chart
+
+function layout(c, height, charts, last, labelled) {
   return {
-    height, margin: { l: 44, r: 12, t: 8, b: last ? 24 : 6 },
+    height: height + (labelled ? LABEL_SPACE : 0), margin: { l: 44, r: 14, t: labelled ? LABEL_SPACE + 4 : 8, b: last ? 26 : 6 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
     font: { family: "system-ui, sans-serif", size: 11, color: c.quiet },
     hovermode: "closest", hoverlabel: { bgcolor: c.panel, bordercolor: c.line, font: { color: c.ink, size: 12 } },
@@ -133,13 +135,12 @@ function addMarks(target, charts, c, column, labelled) {
     if (column !== null && !band.columns.includes(column)) continue;
     target.shapes.push({ type: "rect", xref: "x", yref: "paper", x0: Math.max(band.start, charts.start), x1: band.end ?? charts.end, y0: 0, y1: 1, fillcolor: c.broken, opacity: 0.1, line: { width: 0 }, layer: "below" });
   }
-  const height = { version: 1, onset: 0.78, closed: 0.56 };
   for (const mark of charts.marks) {
     const onset = mark.kind === "onset";
     target.shapes.push({ type: "line", xref: "x", yref: "paper", x0: mark.t, x1: mark.t, y0: 0, y1: 1, line: { color: onset ? c.broken : c.quiet, width: onset ? 1.5 : 1, dash: { version: "dot", onset: "solid", closed: "dash" }[mark.kind] } });
     if (!labelled) continue;
     const right = mark.t > charts.end - 0.12 * (charts.end - charts.start);
-    target.annotations.push({ x: mark.t, xref: "x", y: height[mark.kind], yref: "paper", text: plain(mark.label), showarrow: false, xanchor: right ? "right" : "left", yanchor: "top", xshift: right ? -3 : 3, font: { size: 10, color: onset ? c.broken : c.quiet }, bgcolor: c.panel, borderpad: 1 });
+    target.annotations.push({ x: mark.t, xref: "x", y: 1, yref: "paper", text: plain(mark.label), showarrow: false, xanchor: right ? "right" : "left", yanchor: "bottom", xshift: right ? 4 : -4, yshift: onset ? 0 : 13, font: { size: 11, color: onset ? c.broken : c.quiet } });
   }
 }
 
@@ -206,7 +207,7 @@ function drawDrift(charts, c, versions) {
       line: stroke(versions, line.version, c), marker: { color: stroke(versions, line.version, c).color },
       hovertemplate: `%{x|%H:%M:%S}: %{y:.3g} ${measure.unit}, n %{customdata:,}<extra>version ${plain(line.version)}</extra>`,
     }));
-    const shape = layout(c, last ? 92 : 74, charts, last);
+    const shape = layout(c, last ? 96 : 74, charts, last, i === 0);
     shape.yaxis.range = [0, top];
     addMarks(shape, charts, c, row.column, i === 0);
     Plotly.react(box.lastChild, traces, shape, CONFIG);
@@ -230,7 +231,7 @@ function drawQuality(charts, c, versions) {
       hovertemplate: `%{x|%H:%M:%S}: %{y:.1%} (%{customdata[1]:.1%} to %{customdata[2]:.1%}), n %{customdata[0]:,}, labelled %{customdata[3]:.0%}<extra>version ${plain(line.version)}</extra>`,
     });
   }
-  const shape = layout(c, 190, charts, true);
+  const shape = layout(c, 190, charts, true, true);
   shape.yaxis.tickformat = ".0%";
   shape.yaxis.rangemode = "normal";
   const lows = charts.quality.flatMap((line) => line.series.lower).filter((v) => v !== null && v !== undefined);

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pegel.dashboard.views.words import MAX_SENTENCE, visible
+from pegel.dashboard.views.words import MAX_SENTENCE, MAX_TITLE, visible
 
 Row = dict[str, Any]
 
@@ -51,7 +51,7 @@ def _incidents(rows: Sequence[Row]) -> Iterator[Change]:
             "incident",
             visible(r["model"]),
             says,
-            visible(r["title"], MAX_SENTENCE),
+            visible(r["title"], MAX_TITLE),
             visible(r["incident_id"]),
         )
 
@@ -86,7 +86,7 @@ def _retrainings(rows: Sequence[Row]) -> Iterator[Change]:
 
 def _qualities(row: Row) -> str:
     old, new = row["champion_quality"], row["challenger_quality"]
-    if old is None or new is None:
+    if row["state"] not in {"trained", "rejected"} or old is None or new is None:
         return ""
     rows = f", trained on {row['training_rows']:,} rows" if row["training_rows"] else ""
     return f"challenger {new:.3f}, champion {old:.3f} on the same rows{rows}"

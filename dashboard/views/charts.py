@@ -6,11 +6,12 @@ Times are milliseconds since 1970 in UTC. A gap between windows is a point witho
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pegel.dashboard.views.incidents import Incident
 from pegel.dashboard.views.intervals import finite
+from pegel.dashboard.views.scope import Scope
 from pegel.dashboard.views.words import visible
 from pegel.schemas import metric_names
 
@@ -25,6 +26,7 @@ MOST_COLUMNS = 24
 MOST_POINTS = 800
 """Longer series are told by the longer windows; of a series that is longer still, the newest points are kept."""
 
+_LABELS_S = 60
 _DIGITS = 4
 _GAP = 1.5
 
@@ -41,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One column of the drift chart; rows are in order of their newest effect, the largest first."""
+    """One column of the drift chart; the columns with the largest effect in the time shown come first."""
 
     column: str
     lines: tuple[Line, ...]
@@ -86,51 +88,42 @@ class Charts:
     bands: tuple[Band, ...]
 
 
-def charts(
-    rows: Mapping[str, Sequence[Row]],
-    incidents: Sequence[Incident],
-    *,
-    model: str | None,
-    window_s: int,
-    windows: Sequence[int],
-    hours: float,
-    fine_hours: float,
-    now: datetime,
-) -> Charts:
-    """The charts of one model.
-
-    ``model`` says which; if there is none of that name, it is the one with the worst open incident, else the first.
-    ``window_s`` is one of ``windows``, in seconds; the shortest windows are kept for ``fine_hours`` only.
-    """
+def charts(rows: Mapping[str, Sequence[Row]], incidents: Sequence[Incident], scope: Scope) -> Charts:
+    """The charts of the chosen model: by default the one with the worst open incident, else the first."""
     finals = newest_revisions([*rows["metrics"], *rows["metrics_fine"]])
     models = sorted({r["model"] for r in finals})
-    chosen = _choose(model, models, incidents)
-    mine = [r for r in finals if r["model"] == chosen]
-    quality_s = next((s for s in sorted(windows) if s >= max(60, window_s)), max(windows))
-    span = min(hours, fine_hours) if window_s == min(windows) else hours
-    start = now - timedelta(hours=span)
-    shown = [r for r in mine if r["window_s"] == window_s and r["window_start"] >= start]
-    about = [i for i in incidents if i.model == visible(chosen)]
-    drift = _drift([r for r in shown if r["metric"] in metric_names.DRIFT], window_s, about)
-    quality = [
-        r
-        for r in mine
-        if r["metric"] == metric_names.ACCURACY and r["window_s"] == quality_s and r["window_start"] >= start
-    ]
+    model = _choose(scope.model, models, incidents)
+    about = [i for i in incidents if i.model == visible(model)]
+    mine = [r for r in finals if r["model"] == model]
+    window_s = scope.window_s if scope.window_s in scope.windows else _telling(mine, about, scope)
+    start = scope.fine_start if window_s == min(scope.windows) else scope.start
+    mine = [r for r in mine if r["window_start"] >= start]
+    drift = _drift([r for r in mine if r["metric"] in metric_names.DRIFT and r["window_s"] == window_s], about)
+    # A short window holds too few labels to say anything.
+    quality_s = next((s for s in sorted(scope.windows) if s >= max(_LABELS_S, window_s)), max(scope.windows))
+    quality = [r for r in mine if r["metric"] == metric_names.ACCURACY and r["window_s"] == quality_s]
     return Charts(
-        model=visible(chosen),
+        model=visible(model),
         models=tuple(visible(m) for m in models),
         window_s=window_s,
-        windows=tuple(sorted(windows)),
+        windows=tuple(sorted(scope.windows)),
         quality_window_s=quality_s,
-        start=_ms(start),
-        end=_ms(now),
+        start=_ms(max(start, min((r["window_start"] for r in mine), default=start))),
+        end=_ms(scope.now),
         drift=tuple(drift[:MOST_COLUMNS]),
         hidden_columns=max(0, len(drift) - MOST_COLUMNS),
-        quality=_lines(quality, quality_s, _quality_series),
-        marks=_marks(chosen, rows["promotions"], about, start),
+        quality=_lines(quality, _quality_series),
+        marks=_marks(model, rows["promotions"], about, start),
         bands=tuple(_band(i) for i in about if i.open or i.changed_at >= start),
     )
+
+
+def _telling(metrics: Sequence[Row], incidents: Sequence[Incident], scope: Scope) -> int:
+    """The second shortest windows; the shortest where trouble is young or longer ones are not final yet."""
+    shortest, *longer = sorted(scope.windows)
+    if not longer or all(r["window_s"] == shortest for r in metrics):
+        return shortest
+    return shortest if any(i.open and i.since >= scope.fine_start for i in incidents) else longer[0]
 
 
 def newest_revisions(metrics: Sequence[Row]) -> list[Row]:
@@ -152,7 +145,7 @@ def _choose(model: str | None, models: Sequence[str], incidents: Sequence[Incide
     return troubled or (models[0] if models else "")
 
 
-def _drift(metrics: Sequence[Row], window_s: int, incidents: Sequence[Incident]) -> list[DriftRow]:
+def _drift(metrics: Sequence[Row], incidents: Sequence[Incident]) -> list[DriftRow]:
     by_column: dict[str, list[Row]] = defaultdict(list)
     for row in metrics:
         by_column[row["column"]].append(row)
@@ -160,36 +153,32 @@ def _drift(metrics: Sequence[Row], window_s: int, incidents: Sequence[Incident])
     for column, mine in by_column.items():
         name = visible(column)
         ids = tuple(i.incident_id for i in incidents if name in i.columns)
-        found.append(DriftRow(name, _lines(mine, window_s, _drift_series), ids))
-    return sorted(found, key=lambda r: (-_newest_effect(r), r.column))
+        found.append(DriftRow(name, _lines(mine, _drift_series), ids))
+    return sorted(found, key=lambda r: (-_largest_effect(r), r.column))
 
 
-def _newest_effect(row: DriftRow) -> float:
-    newest = max(row.lines, key=lambda line: line.t[-1])
-    return next((v for v in reversed(newest.series[EFFECT]) if v is not None), -1.0)
+def _largest_effect(row: DriftRow) -> float:
+    return max((v for line in row.lines for v in line.series[EFFECT] if v is not None), default=-1.0)
 
 
-def _lines(
-    metrics: Sequence[Row], window_s: int, series: Callable[[Sequence[Row]], dict[str, float | None]]
-) -> tuple[Line, ...]:
+def _lines(metrics: Sequence[Row], series: Callable[[Sequence[Row]], dict[str, float | None]]) -> tuple[Line, ...]:
     by_version: dict[str, dict[datetime, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in metrics:
         by_version[row["version"]][row["window_start"]].append(row)
-    lines = [_line(version, windows, window_s, series) for version, windows in by_version.items()]
+    lines = [_line(version, windows, series) for version, windows in by_version.items()]
     return tuple(sorted(lines, key=lambda line: line.t[0]))
 
 
 def _line(
     version: str,
     windows: Mapping[datetime, Sequence[Row]],
-    window_s: int,
     series: Callable[[Sequence[Row]], dict[str, float | None]],
 ) -> Line:
     t: list[int] = []
     n: list[int | None] = []
     points: list[dict[str, float | None]] = []
     for start in sorted(windows)[-MOST_POINTS:]:
-        moment = _ms(start)
+        moment, window_s = _ms(start), windows[start][0]["window_s"]
         if t and moment - t[-1] > _GAP * 1000 * window_s:
             t.append(t[-1] + 1000 * window_s)
             n.append(None)

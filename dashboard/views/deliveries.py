@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pegel.dashboard.views.intervals import newest
+from pegel.dashboard.views.scope import Scope
 from pegel.dashboard.views.words import MAX_SENTENCE, Level, visible
 
 Row = dict[str, Any]
@@ -39,22 +40,18 @@ class SinkState:
     last: str
 
 
-def deliveries(
-    rows: Mapping[str, Sequence[Row]], sinks: Sequence[str], now: datetime, stale_seconds: float
-) -> tuple[SinkState, ...]:
+def deliveries(rows: Mapping[str, Sequence[Row]], scope: Scope) -> tuple[SinkState, ...]:
     """Every sink of the settings, and every other that the table knows."""
-    attempts: dict[str, list[Row]] = {sink: [] for sink in sinks}
+    attempts: dict[str, list[Row]] = {sink: [] for sink in scope.sinks}
     for row in rows["deliveries"]:
         attempts.setdefault(row["sink"], []).append(row)
     # A sink that the settings no longer name is owed nothing.
     decided = {row["alert_id"]: row["decided_time"] for row in rows["alerts"]}
-    owed = {sink: decided if sink in sinks else {} for sink in attempts}
-    return tuple(_one(sink, mine, owed[sink], now, stale_seconds) for sink, mine in attempts.items())
+    owed = {sink: decided if sink in scope.sinks else {} for sink in attempts}
+    return tuple(_one(sink, mine, owed[sink], scope) for sink, mine in attempts.items())
 
 
-def _one(
-    sink: str, attempts: Sequence[Row], decided: Mapping[str, datetime], now: datetime, stale_seconds: float
-) -> SinkState:
+def _one(sink: str, attempts: Sequence[Row], decided: Mapping[str, datetime], scope: Scope) -> SinkState:
     states: dict[str, set[str]] = defaultdict(set)
     for row in attempts:
         states[row["alert_id"]].add(row["state"])
@@ -62,7 +59,7 @@ def _one(
     oldest = min(waiting, default=None)
     last = max(attempts, key=lambda r: (r["at"], r["attempt"]), default=None)
     dead = sum(DEAD in s for s in states.values())
-    late = oldest is not None and (now - oldest).total_seconds() > stale_seconds
+    late = oldest is not None and (scope.now - oldest).total_seconds() > scope.stale_seconds
     return SinkState(
         sink=visible(sink),
         level=Level.BROKEN if dead or late else Level.OK,

@@ -18,6 +18,7 @@ class Headline:
     """One verdict, the worst there is.
 
     Attributes:
+        broken: the answer to "is it broken?", in words.
         where: pipeline, model or nothing.
         title: what is the case.
         explain: why, in one sentence.
@@ -28,6 +29,7 @@ class Headline:
     """
 
     level: Level
+    broken: str
     where: str
     title: str
     explain: str
@@ -50,42 +52,51 @@ def headline(
     checks = sorted((c for c in pipeline.checks if c.level is not Level.OK), key=lambda c: c.level.rank)
     if problem:
         return Headline(
-            Level.BROKEN,
-            PIPELINE,
-            "The tables cannot be read",
-            problem,
-            read_at,
-            "Check the storage and the rights on it. What is shown below is from the last time it worked.",
+            level=Level.BROKEN,
+            broken="Yes.",
+            where=PIPELINE,
+            title="The tables cannot be read",
+            explain=problem,
+            since=read_at,
+            todo="Check the storage and the rights on it. What is shown below is from the last time it worked.",
         )
     if pipeline.last_commit is None and not models:
         return Headline(
-            Level.UNKNOWN,
-            NOTHING,
-            "Nothing has been measured yet",
-            "There is no batch in the tables.",
-            None,
-            "Start the stream with `pegel stream --config FILE` and send events; `make demo` shows all of it.",
+            level=Level.UNKNOWN,
+            broken="Not known yet.",
+            where=NOTHING,
+            title="Nothing has been measured yet",
+            explain="There is no batch in the tables.",
+            since=None,
+            todo="Start the stream with `pegel stream --config FILE` and send events; `make demo` shows all of it.",
         )
-    if checks and checks[0].level is Level.BROKEN:
-        return _pipeline(checks, opened)
-    if opened:
+    if opened and not (checks and checks[0].level is Level.BROKEN):
         return _model(opened, checks)
-    if checks:
-        return _pipeline(checks, opened)
-    return _quiet(models, incidents)
+    return _pipeline(checks, opened) if checks else _quiet(models, incidents)
 
 
 def _pipeline(checks: Sequence[Check], opened: Sequence[Incident]) -> Headline:
     worst = checks[0]
-    also = [*(c.says for c in checks[1:]), *_titles(opened)]
-    title = "The pipeline is broken" if worst.level is Level.BROKEN else "The pipeline needs a look"
-    return Headline(worst.level, PIPELINE, title, worst.says, worst.at, worst.todo, also=tuple(also))
+    broken = worst.level is Level.BROKEN
+    return Headline(
+        level=worst.level,
+        broken="Yes." if broken else "Not yet.",
+        where=PIPELINE,
+        title="The pipeline is broken" if broken else "The pipeline needs a look",
+        explain=worst.says,
+        since=worst.at,
+        todo=worst.todo,
+        runbook=worst.runbook,
+        also=(*(c.says for c in checks[1:]), *_titles(opened)),
+    )
 
 
 def _model(opened: Sequence[Incident], checks: Sequence[Check]) -> Headline:
     worst = opened[0]
+    sure = "Yes, and it is being mended." if worst.mending else "Yes."
     return Headline(
         level=worst.level,
+        broken=sure if worst.level is Level.BROKEN else "Not sure yet.",
         where=PIPELINE if worst.model == EVERYTHING else MODEL,
         title=worst.title,
         explain=worst.message,
@@ -98,21 +109,26 @@ def _model(opened: Sequence[Incident], checks: Sequence[Check]) -> Headline:
 
 
 def _quiet(models: Sequence[ModelHealth], incidents: Sequence[Incident]) -> Headline:
-    odd = [m for m in models if m.level is not Level.OK]
-    since = max((i.changed_at for i in incidents), default=None)
+    odd = sorted((m for m in models if m.level is not Level.OK), key=lambda m: m.level.rank)
     if odd:
-        worst = min(odd, key=lambda m: m.level.rank)
         return Headline(
-            Level.WATCH,
-            MODEL,
-            f"{worst.model} {worst.says}",
-            "No incident is open.",
-            worst.newest,
-            "See whether that is meant. A version gets its baseline from `pegel build-baseline`.",
-            also=tuple(f"{m.model} {m.says}" for m in odd if m is not worst),
+            level=Level.WATCH,
+            broken="Not that Pegel can see.",
+            where=MODEL,
+            title=f"{odd[0].model} {odd[0].says}",
+            explain="No incident is open.",
+            since=odd[0].newest,
+            todo="See whether that is meant. A version gets its baseline from `pegel build-baseline`.",
+            also=tuple(f"{m.model} {m.says}" for m in odd[1:]),
         )
     return Headline(
-        Level.OK, NOTHING, "All quiet", "No incident is open and the counts add up.", since, "Nothing. Sleep well."
+        level=Level.OK,
+        broken="No.",
+        where=NOTHING,
+        title="All quiet",
+        explain="No incident is open and the counts add up.",
+        since=max((i.changed_at for i in incidents), default=None),
+        todo="Nothing. Sleep well.",
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pegel.dashboard.views.intervals import finite
-from pegel.dashboard.views.words import MAX_SENTENCE, Level, visible
+from pegel.dashboard.views.words import MAX_SENTENCE, MAX_TITLE, Level, visible
 from pegel.schemas.policy import Action, AlertState
 
 Row = dict[str, Any]
@@ -19,6 +19,7 @@ _CLOSED = {AlertState.RETRACTED, AlertState.RESOLVED}
 
 # How far a retraining has come, for rows of the same moment.
 _PROGRESS = ("started", "trained", "failed", "rejected", "promoted", "proving", "proven", "rolled_back")
+_UNDER_WAY = {"started", "trained", "promoted", "proving", "proven"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Incident:
     Attributes:
         since: estimated onset in event time; where that is unknown, when it was opened.
         retraining: state of its newest retraining, or ''.
+        mending: whether a retraining is under way or has just succeeded.
         happens: what happens by itself from here.
         todo: what a person does, or that nothing is to be done.
     """
@@ -63,6 +65,7 @@ class Incident:
     message: str
     runbook: str
     retraining: str
+    mending: bool
     happens: str
     todo: str
     steps: tuple[Step, ...]
@@ -112,10 +115,11 @@ def _one(alerts: list[Row], retrainings: list[Row]) -> Incident:
         p_value=finite(told["p_value"]),
         n=told["n"] or 0,
         calibrated=bool(told["calibrated"]),
-        title=visible(last["title"], MAX_SENTENCE),
+        title=visible(last["title"], MAX_TITLE),
         message=visible(last["message"], MAX_SENTENCE),
         runbook=visible(last["runbook"]),
         retraining=visible(retraining["state"]) if retraining else "",
+        mending=retraining is not None and retraining["state"] in _UNDER_WAY,
         happens=happens,
         todo=todo,
         steps=tuple(Step(visible(r["state"]), r["decided_time"]) for r in alerts),
@@ -161,7 +165,7 @@ def _while_retraining(row: Row) -> tuple[str, str]:
     challenger, champion = visible(row["challenger"]) or "the challenger", visible(row["champion"]) or "the champion"
     detail = visible(row["detail"], MAX_SENTENCE)
     why = f" ({detail})" if detail else ""
-    watch = "Nothing, unless it stands still."
+    watch = "Nothing yet. If this stands still for a quarter of an hour, follow the runbook."
     return {
         "started": (f"A challenger is being trained; version {champion} serves meanwhile.", watch),
         "trained": (f"Version {challenger} is trained and is compared with version {champion}.", watch),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pegel.dashboard.views.changes import Change, changes
@@ -12,29 +12,9 @@ from pegel.dashboard.views.headline import Headline, headline
 from pegel.dashboard.views.health import ModelHealth, model_health
 from pegel.dashboard.views.incidents import Incident, incidents
 from pegel.dashboard.views.pipeline import Pipeline, pipeline
+from pegel.dashboard.views.scope import Scope
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a page is asked to show.
-
-    Attributes:
-        hours: how far back.
-        fine_hours: how far back the shortest windows go.
-        stale_seconds: after how long without news something counts as standing still.
-        lag_seconds: how far behind the hub a batch may be.
-        windows: lengths of the windows that can be chosen, in seconds.
-        sinks: where alerts are delivered to.
-    """
-
-    hours: float
-    fine_hours: float
-    stale_seconds: float
-    lag_seconds: float
-    windows: tuple[int, ...]
-    sinks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +41,16 @@ class Overview:
 
 
 def build_overview(
-    rows: Mapping[str, Sequence[Row]],
-    scope: Scope,
-    now: datetime,
-    *,
-    read_at: datetime | None = None,
-    problem: str = "",
-    window_s: int = 0,
-    model: str | None = None,
+    rows: Mapping[str, Sequence[Row]], scope: Scope, *, read_at: datetime | None = None, problem: str = ""
 ) -> Overview:
-    """The page as of ``now``.
-
-    ``rows`` go by the names of ``dashboard.extracts``; a name that is missing stands for no rows. A ``window_s`` that
-    cannot be chosen stands for the second shortest, and a ``model`` that is not there for the one in trouble.
-    """
+    """The page of these rows, which go by the names of ``dashboard.extracts``; a name that is missing has no rows."""
     every = {name: rows.get(name, ()) for name in _NAMES}
-    start = now - timedelta(hours=scope.hours)
-    found = incidents(every, start)
-    healths = model_health(every, found, now, scope.stale_seconds)
-    sinks = deliveries(every, scope.sinks, now, scope.stale_seconds)
-    pipe = pipeline(
-        every, sinks, start=start, now=now, stale_seconds=scope.stale_seconds, lag_seconds=scope.lag_seconds
-    )
-    windows = tuple(sorted(scope.windows))
+    found = incidents(every, scope.start)
+    healths = model_health(every, found, scope.now, scope.stale_seconds)
+    sinks = deliveries(every, scope)
+    pipe = pipeline(every, sinks, scope)
     return Overview(
-        as_of=now,
+        as_of=scope.now,
         read_at=read_at,
         problem=problem,
         hours=scope.hours,
@@ -94,17 +59,8 @@ def build_overview(
         incidents=found,
         pipeline=pipe,
         sinks=sinks,
-        changes=changes(every, start),
-        charts=charts(
-            every,
-            found,
-            model=model,
-            window_s=window_s if window_s in windows else windows[min(1, len(windows) - 1)],
-            windows=windows,
-            hours=scope.hours,
-            fine_hours=scope.fine_hours,
-            now=now,
-        ),
+        changes=changes(every, scope.start),
+        charts=charts(every, found, scope),
     )
 
 

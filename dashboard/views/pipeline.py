@@ -11,9 +11,13 @@ from typing import Any
 
 from pegel.dashboard.views.deliveries import SinkState
 from pegel.dashboard.views.intervals import newest, percentile
+from pegel.dashboard.views.scope import Scope
 from pegel.dashboard.views.words import Level, visible
 
 Row = dict[str, Any]
+
+_SURE = 5
+"""Silence is suspicious after ``stale_seconds``, and after so many times that it is a fault until someone looks."""
 
 _TOLD = 3
 """How many batches are named where counts do not add up."""
@@ -40,6 +44,7 @@ class Check:
         n: on how many batches or records it rests.
         at: as of when.
         todo: what a person does if it does not hold, else ''.
+        runbook: the page about it, or ''.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Check:
     n: int
     at: datetime | None
     todo: str = ""
+    runbook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +92,17 @@ class Pipeline:
     spark: tuple[float, ...]
 
 
-def pipeline(
-    rows: Mapping[str, Sequence[Row]],
-    sinks: Sequence[SinkState],
-    *,
-    start: datetime,
-    now: datetime,
-    stale_seconds: float,
-    lag_seconds: float,
-) -> Pipeline:
-    """The accounts of all batches after ``start``."""
+def pipeline(rows: Mapping[str, Sequence[Row]], sinks: Sequence[SinkState], scope: Scope) -> Pipeline:
+    """The accounts of all batches in the hours shown."""
     every = sorted(rows["batches"], key=lambda r: r["batch_id"])
-    batches = [r for r in every if r["committed_at"] >= start]
+    batches = [r for r in every if r["committed_at"] >= scope.start]
     last = every[-1] if every else None
     lags = [lag for lag in map(_lag, batches) if lag is not None]
     checks = (
-        _alive(last, len(batches), now, stale_seconds),
+        _alive(last, len(batches), scope),
         _adds_up(batches),
         _counted(batches),
-        _fresh(lags, batches, lag_seconds),
+        _fresh(lags, batches, scope.lag_seconds),
         _delivered(sinks),
     )
     return Pipeline(
@@ -114,7 +112,7 @@ def pipeline(
             _flow("feedback", batches, "feedback_"),
         ),
         checks=checks,
-        reasons=_reasons(rows["dead_letters"], start),
+        reasons=_reasons(rows["dead_letters"], scope.start),
         batches=len(batches),
         last_commit=last["committed_at"] if last else None,
         lag=_lag(last) if last else None,
@@ -140,16 +138,16 @@ def _lag(batch: Row) -> float | None:
     return max(0.0, float((batch["committed_at"] - taken).total_seconds()))
 
 
-def _alive(last: Row | None, n: int, now: datetime, stale_seconds: float) -> Check:
+def _alive(last: Row | None, n: int, scope: Scope) -> Check:
     name = "Batches are committed"
     if last is None:
         return Check(name, Level.UNKNOWN, "No batch yet.", 0, None, "Start the stream: `pegel stream --config FILE`.")
-    age = (now - last["committed_at"]).total_seconds()
-    if age <= stale_seconds:
+    age = (scope.now - last["committed_at"]).total_seconds()
+    if age <= scope.stale_seconds:
         return Check(name, Level.OK, "The stream is alive.", n, last["committed_at"])
     return Check(
         name,
-        Level.BROKEN,
+        Level.WATCH if age <= _SURE * scope.stale_seconds else Level.BROKEN,
         "No batch has been committed for a while: the stream is down, or no events arrive.",
         n,
         last["committed_at"],
@@ -159,7 +157,7 @@ def _alive(last: Row | None, n: int, now: datetime, stale_seconds: float) -> Che
 
 
 def _adds_up(batches: Sequence[Row]) -> Check:
-    name = "received = stored + dead letters + duplicates"
+    name = "Counts add up"
     # Batch by batch: what one batch loses and another counts twice must not cancel out.
     bad = [r for r in batches if any(_flow("", [r], prefix).gap for prefix in ("", "feedback_"))]
     return _holds(name, batches, bad, "Every event is accounted for.", "Events are missing or counted twice")
@@ -168,7 +166,7 @@ def _adds_up(batches: Sequence[Row]) -> Check:
 def _counted(batches: Sequence[Row]) -> Check:
     bad = [r for r in batches if r["stored"] != r["in_partials"]]
     return _holds(
-        "stored = counted", batches, bad, "Every stored prediction is in the counts.", "The counts miss stored events"
+        "Stored is counted", batches, bad, "Every stored prediction is in the counts.", "The counts miss stored events"
     )
 
 
@@ -187,6 +185,7 @@ def _holds(name: str, batches: Sequence[Row], bad: Sequence[Row], good: str, evi
         min(r["committed_at"] for r in bad),
         "Trust no number about models from there on. Stop the stream, keep its checkpoint, and compare the batches "
         "named here with their offsets.",
+        "conservation.md",
     )
 
 

@@ -8,7 +8,8 @@ import unicodedata
 from enum import StrEnum
 
 MAX_NAME = 80
-MAX_SENTENCE = 400
+MAX_TITLE = 160
+MAX_SENTENCE = 600
 _PICTURES = 0x2400
 """Unicode's pictures of the control characters 0 to 31 begin here."""
 
