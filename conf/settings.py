@@ -28,6 +28,11 @@ class EventHubsSettings(_Section):
 
     connection_string: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CONNECTION_STRING")
     consumer_group: str = "$Default"
+    starting_position: Literal["earliest", "latest"] = "earliest"
+    """Where a new checkpoint starts."""
+    fail_on_data_loss: bool = True
+    """Whether the stream stops when the hub let events go that were not read yet; else it warns and goes on."""
+    receive_timeout_seconds: int = Field(default=60, gt=0)
 
 
 class KafkaSettings(_Section):
@@ -89,6 +94,12 @@ class MlflowSettings(_Section):
     artifact_location: str | None = None
     """Where models and rows lie; without it, ``mlflow-artifacts`` beside a sqlite store, else as the server says."""
     experiment: str = "pegel"
+
+    @property
+    def effective_registry_uri(self) -> str:
+        """``registry_uri``, or what goes with the tracking server: Unity Catalog on Databricks, else the server itself."""
+        databricks = self.tracking_uri.startswith("databricks")
+        return self.registry_uri or ("databricks-uc" if databricks else self.tracking_uri)
 
     @staticmethod
     def client_environment(timeout_seconds: int, retries: int) -> dict[str, str]:

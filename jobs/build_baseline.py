@@ -1,0 +1,37 @@
+"""``pegel build-baseline``: train and register a model with its grid and baseline, from files. Wiring."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.lifecycle.labelled_text import read_labelled_texts
+from pegel.lifecycle.registration import register_first
+from pegel.lifecycle.registry import Registry
+from pegel.tables.delta import DeltaTables
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Register one version."""
+    parser = build_parser("build-baseline", "Train and register a model with its grid and baseline.")
+    parser.add_argument("--rows", type=Path, required=True, help="training rows: JSON Lines or Parquet, text and label")
+    parser.add_argument("--validation", type=Path, required=True, help="rows for the baseline, in their natural mix")
+    parser.add_argument("--champion", action="store_true", help="let this version serve at once")
+    arguments = parse(parser, argv)
+    settings, options = arguments.settings, arguments.options
+    made = register_first(
+        Registry(settings),
+        DeltaTables(settings.storage.root),
+        read_labelled_texts(options.rows),
+        read_labelled_texts(options.validation),
+        source=f"{options.rows.name}, validated on {options.validation.name}",
+        alias_champion=options.champion,
+    )
+    log.info("version %s of %r has the baseline %s", made.version, made.model, made.baseline_id)
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,61 @@
+"""Texts with their true class: what the text classifier learns from. Edge: reads and writes files."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pegel.errors import SettingsError
+
+_SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """One text and its true class."""
+
+    text: str
+    label: str
+
+
+def read_labelled_texts(path: Path) -> list[LabelledText]:
+    """Read ``*.parquet`` with the columns ``text`` and ``label``, or JSON Lines with these two fields.
+
+    Raises:
+        SettingsError: if the file is missing, holds no rows, or a row lacks one of the two; it names the row.
+    """
+    try:
+        if path.suffix == ".parquet":
+            found = pq.read_table(path, columns=["text", "label"]).to_pylist()
+        else:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found = [json.loads(line) for line in lines if line.strip()]
+    except (OSError, ValueError, KeyError) as error:
+        msg = f"cannot read labelled texts from {path}: {error}; give JSON Lines or Parquet with text and label"
+        raise SettingsError(msg) from error
+    rows = [_checked(number, row, path) for number, row in enumerate(found, start=1)]
+    if not rows:
+        msg = f"{path} holds no rows; a model needs texts with their labels"
+        raise SettingsError(msg)
+    return rows
+
+
+def write_labelled_texts(path: Path, rows: Sequence[LabelledText]) -> None:
+    """Write Parquet; the order of the rows is kept."""
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=_SCHEMA), path)
+
+
+def texts_of(rows: Iterable[LabelledText]) -> list[str]:
+    """The texts alone, in order."""
+    return [row.text for row in rows]
+
+
+def _checked(number: int, row: object, path: Path) -> LabelledText:
+    if isinstance(row, dict):
+        text, label = row.get("text"), row.get("label")
+        if isinstance(text, str) and isinstance(label, str):
+            return LabelledText(text, label)
+    msg = f"row {number} of {path} must have a text and a label, both strings; mend the row or leave it out"
+    raise SettingsError(msg)

@@ -1,0 +1,79 @@
+"""The table ``retrainings`` as one retraining sees it: which states it has reached, and how it is found again. Edge."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pegel.tables.delta import DeltaTables, Row
+
+
+class State(StrEnum):
+    """The states of a retraining, in order; the last four end it."""
+
+    STARTED = "started"
+    TRAINED = "trained"
+    PROMOTED = "promoted"
+    PROVING = "proving"
+    PROVEN = "proven"
+    REJECTED = "rejected"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+
+
+ENDED = frozenset({State.PROVEN, State.REJECTED, State.ROLLED_BACK, State.FAILED})
+
+
+@dataclass(slots=True)
+class Record:
+    """One attempt of one incident. A state that is written again after a crash is one row.
+
+    Attributes:
+        incident_id: the incident.
+        attempt: 1, 2, …
+        model: name of the registered model.
+        rows: state -> its row.
+    """
+
+    incident_id: str
+    attempt: int
+    model: str
+    rows: dict[State, Row]
+    _tables: DeltaTables
+    _now: Callable[[], datetime]
+
+    @property
+    def key(self) -> str:
+        """The name of the attempt, for tags and promotions."""
+        return f"{self.incident_id}:{self.attempt}"
+
+    @property
+    def end(self) -> State | None:
+        """The state that ended it; None while it goes on."""
+        return next((state for state in self.rows if state in ENDED), None)
+
+    def reach(self, state: State, **columns: Any) -> State:
+        """Append a state with what is known by now, unless it was reached before."""
+        if state not in self.rows:
+            known = self.rows.get(State.STARTED, {}) | self.rows.get(State.TRAINED, {})
+            carried = {name: known.get(name) for name in _CARRIED}
+            key = {"incident_id": self.incident_id, "attempt": self.attempt, "state": str(state)}
+            row = carried | key | {"at": self._now(), "model": self.model} | columns
+            self._tables.append("retrainings", [row], transaction=(f"retraining/{self.key}/{state}", 1))
+            self.rows[state] = row
+        return state
+
+
+_CARRIED = ("champion", "challenger", "batch_id_max", "training_rows", "checksum")
+
+
+def open_record(tables: DeltaTables, model: str, incident_id: str, now: Callable[[], datetime]) -> Record:
+    """Take up the newest attempt of an incident if it has not ended or has proven, else begin the next one."""
+    mine = [row for row in tables.read("retrainings") if row["incident_id"] == incident_id]
+    attempt = max((row["attempt"] for row in mine), default=1)
+    rows = {State(row["state"]): row for row in mine if row["attempt"] == attempt}
+    record = Record(incident_id, attempt, model, rows, tables, now)
+    if record.end in (None, State.PROVEN):
+        return record
+    return Record(incident_id, attempt + 1, model, {}, tables, now)
