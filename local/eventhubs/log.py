@@ -112,7 +112,8 @@ class PartitionLog:
         if sequence >= stop:
             return []
         start = self._positions[sequence]
-        stop = min(stop, max(sequence + 1, bisect_right(self._positions, start + max_bytes) - 1))
+        if self._size > start + max_bytes:
+            stop = min(stop, max(sequence + 1, bisect_right(self._positions, start + max_bytes) - 1))
         finish = self._positions[stop] if stop < self.end else self._size
         data = os.pread(self._file, finish - start, start)
         edges = [*self._positions[sequence:stop], finish]
