@@ -21,6 +21,7 @@ $(STAMP): setup.py requirements/lock.txt requirements/bootstrap.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	$(BIN)/python -m pegel.jobs.wiring.jars
+	$(BIN)/python tests/equipment/kafka_jars.py
 	@touch $(STAMP)
 
 demo: env  ## run the whole loop on this machine (ARGS="--exit" stops when it has closed)

@@ -1,0 +1,70 @@
+import pytest
+from pegel.conf.settings import KafkaSettings, SourceSettings
+from pegel.streaming.sources.kafka import explain_kafka_failure, kafka_options
+
+SETTINGS = SourceSettings(
+    kind="kafka",
+    predictions_hub="p",
+    feedback_hub="f",
+    max_events_per_trigger=123,
+    kafka=KafkaSettings(bootstrap_servers="n.servicebus.windows.net:9093"),
+)
+MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
+
+
+def test_options_are_those_that_event_hubs_asks_for():
+    assert kafka_options(SETTINGS, "Endpoint=sb://n/;SharedAccessKey=k=", {}) == {
+        "subscribe": "p,f",
+        "startingOffsets": "earliest",
+        "failOnDataLoss": "true",
+        "maxOffsetsPerTrigger": "123",
+        "kafka.bootstrap.servers": "n.servicebus.windows.net:9093",
+        "kafka.security.protocol": "SASL_SSL",
+        "kafka.sasl.mechanism": "PLAIN",
+        "kafka.sasl.jaas.config": f'{MODULE} required username="$ConnectionString" '
+        'password="Endpoint=sb://n/;SharedAccessKey=k=";',
+        "kafka.metadata.max.age.ms": "180000",
+        "kafka.connections.max.idle.ms": "180000",
+        "kafka.request.timeout.ms": "60000",
+        "kafka.session.timeout.ms": "30000",
+    }
+
+
+def test_options_name_the_shaded_login_module_on_databricks():
+    options = kafka_options(SETTINGS, "s", {"DATABRICKS_RUNTIME_VERSION": "18.0"})
+    assert options["kafka.sasl.jaas.config"].startswith(f"kafkashaded.{MODULE} required ")
+
+
+def test_options_hold_the_truststore_of_a_private_authority():
+    kafka = SETTINGS.kafka.model_copy(update={"truststore_pem": "/certs/ca.pem"})
+    options = kafka_options(SETTINGS.model_copy(update={"kafka": kafka}), "s", {})
+    assert options["kafka.ssl.truststore.type"] == "PEM"
+    assert options["kafka.ssl.truststore.location"] == "/certs/ca.pem"
+
+
+def test_options_keep_a_secret_with_quotes_inside_its_quotes():
+    jaas = kafka_options(SETTINGS, 'a"; evil="b\\', {})["kafka.sasl.jaas.config"]
+    assert jaas.endswith('password="a\\"; evil=\\"b\\\\";')
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("org.apache.kafka.common.errors.SaslAuthenticationException: x", "PEGEL_EVENTHUBS_CONNECTION_STRING holds"),
+        ("org.apache.kafka.common.errors.UnknownTopicOrPartitionException", "no such hubs: p, f"),
+        ("[KAFKA_DATA_LOSS.START_OFFSET_RESET]", "no longer keeps events"),
+        ("org.apache.kafka.common.errors.TimeoutException", "does not answer"),
+    ],
+)
+def test_explanation_says_what_to_do_also_when_the_failure_is_a_cause(text, sentence):
+    wrapped = RuntimeError("FOREACH_BATCH_USER_FUNCTION_ERROR")
+    wrapped.__cause__ = RuntimeError(text)
+    for error in (RuntimeError(text), wrapped):
+        explained = explain_kafka_failure(error, SETTINGS)
+        assert explained is not None
+        assert sentence in str(explained)
+        assert str(explained).startswith("Kafka at n.servicebus.windows.net:9093 ")
+
+
+def test_explanation_is_not_given_for_what_is_not_of_kafka():
+    assert explain_kafka_failure(RuntimeError("TimeoutException in Delta"), SETTINGS) is None
