@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ValidationError
+
 from pegel.conf.settings import Settings
 from pegel.errors import SettingsError
-from pydantic import BaseModel, ValidationError
 
 _ENV_PREFIX = "PEGEL__"
 
@@ -88,18 +89,16 @@ def _set(target: dict[str, Any], path: list[str], text: str, where: str) -> None
     except yaml.YAMLError as error:
         msg = f"{where}: {text!r} is not valid YAML"
         raise SettingsError(msg) from error
-    # Spark's own names hold dots: everything after `spark.` is one key.
-    steps = (
-        ["spark", ".".join(["spark", *path[1:]]) if path[1:2] != ["spark"] else ".".join(path[1:])]
-        if (path[0] == "spark")
-        else path
-    )
+    # Spark's own names hold dots, `spark.` included: they are one key of the section `spark`.
+    steps = ["spark", ".".join(path)] if path[0] == "spark" else path
+    section = target
     for step in steps[:-1]:
-        target = target.setdefault(step, {})
-        if not isinstance(target, dict):
+        deeper = section.setdefault(step, {})
+        if not isinstance(deeper, dict):
             msg = f"{where}: {step!r} is a value, not a section"
             raise SettingsError(msg)
-    target[steps[-1]] = str(value) if steps[0] == "spark" else value
+        section = deeper
+    section[steps[-1]] = str(value) if steps[0] == "spark" else value
 
 
 def _explain(error: ValidationError, config: str | None) -> str:
@@ -116,7 +115,7 @@ def _explain(error: ValidationError, config: str | None) -> str:
 def _valid_names(path: tuple[int | str, ...]) -> list[str]:
     model: Any = Settings
     for step in path:
-        field = model.model_fields.get(step) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        field = model.model_fields.get(str(step)) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
             return []
         model = field.annotation

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from pegel.errors import SettingsError
 
 OUT_OF_SCOPE = "oos"

@@ -1,11 +1,14 @@
 """What happened, read from the tables that every other reader sees, and told once each. Reads tables only."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from pegel.tables.delta import DeltaTables, Row
+
+Turn = tuple[datetime, tuple[str, ...], str, str]
+"""When, a key that is told once, a title of a few words, and the details."""
 
 CLOSED = "CLOSED"
 ROLLED_BACK = "ROLLED_BACK"
@@ -58,27 +61,7 @@ class Story:
 
     def look(self) -> None:
         """Tell whatever is new since the last look."""
-        turns: list[tuple[datetime, tuple[str, ...], str, str]] = []
-        for alert in self._rows("alerts"):
-            key = ("alert", alert["alert_id"])
-            turns.append((alert["decided_time"], key, f"incident {alert['state']}", alert["title"]))
-        for row in self._rows("deliveries"):
-            if row["state"] == "sent":
-                state = self._state_of(row["alert_id"])
-                turns.append(
-                    (row["at"], ("sent", row["alert_id"], row["sink"]), "alert delivered", f"{state} → {row['sink']}")
-                )
-        for row in self._rows("webhook_calls"):
-            key = ("call", row["call_id"], row["outcome"])
-            details = f"{row['alert_rule']} {row['condition']}" + (f", run {row['run_id']}" if row["run_id"] else "")
-            turns.append((row["received_at"], key, f"webhook {row['outcome']}", details))
-        for row in self._rows("retrainings"):
-            key = ("retraining", row["incident_id"], str(row["attempt"]), row["state"])
-            turns.append((row["at"], key, f"retraining {row['state']}", row["detail"] or ""))
-        for row in self._rows("promotions"):
-            key = ("promotion", row["model"], row["expected_version"], row["new_version"])
-            details = f"version {row['expected_version'] or 'none'} → {row['new_version']}"
-            turns.append((row["at"], key, "champion moved", details))
+        turns = [*self._alert_turns(), *self._delivery_turns(), *self._retraining_turns(), *self._promotion_turns()]
         for at, key, title, details in sorted(turns, key=lambda turn: turn[0]):
             if key not in self._told:
                 self._told.add(key)
@@ -100,7 +83,8 @@ class Story:
     def counts(self) -> tuple[int, int, int]:
         """Prediction events stored, dead letters and duplicates, over all micro-batches."""
         rows = self._rows("batches")
-        return tuple(sum(row[name] for row in rows) for name in ("stored", "dead_letters", "duplicates"))  # type: ignore[return-value]
+        stored, dead, duplicates = (sum(row[name] for row in rows) for name in ("stored", "dead_letters", "duplicates"))
+        return stored, dead, duplicates
 
     def outcome(self, events_sent: int, state: str) -> Outcome:
         """The demo's last line, from what the tables say now."""
@@ -127,6 +111,34 @@ class Story:
             recovered_s=self._since_onset(proven),
             state=state,
         )
+
+    def _alert_turns(self) -> Iterator[Turn]:
+        for row in self._rows("alerts"):
+            yield row["decided_time"], ("alert", row["alert_id"]), f"incident {row['state']}", row["title"]
+
+    def _delivery_turns(self) -> Iterator[Turn]:
+        for row in self._rows("deliveries"):
+            if row["state"] == "sent":
+                details = f"{self._state_of(row['alert_id'])} → {row['sink']}"
+                yield row["at"], ("sent", row["alert_id"], row["sink"]), "alert delivered", details
+        for row in self._rows("webhook_calls"):
+            details = f"{row['alert_rule']} {row['condition']}" + (f", run {row['run_id']}" if row["run_id"] else "")
+            yield row["received_at"], ("call", row["call_id"], row["outcome"]), f"webhook {row['outcome']}", details
+
+    def _retraining_turns(self) -> Iterator[Turn]:
+        for row in self._rows("retrainings"):
+            key = ("retraining", row["incident_id"], str(row["attempt"]), row["state"])
+            yield row["at"], key, f"retraining {row['state']}", row["detail"] or ""
+
+    def _promotion_turns(self) -> Iterator[Turn]:
+        for row in self._rows("promotions"):
+            key = ("promotion", row["model"], row["expected_version"], row["new_version"])
+            yield (
+                row["at"],
+                key,
+                "champion moved",
+                f"version {row['expected_version'] or 'none'} → {row['new_version']}",
+            )
 
     def _incident(self) -> str | None:
         """The first incident after the onset that was not retracted."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 from azure.eventhub import EventData, EventHubProducerClient
+
 from pegel.local.demo.queries import Query, QueryPool, draw
 from pegel.schemas.events import PredictionEvent
 

@@ -1,0 +1,258 @@
+"""The demo from start to end: wire every service, let the drift begin, wait for the loop to close. Edge."""
+
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pegel.conf.loading import load_settings, packaged
+from pegel.conf.settings import Settings
+from pegel.errors import OutsideError
+from pegel.lifecycle.labelled_text import LabelledText
+from pegel.lifecycle.registration import register_first
+from pegel.lifecycle.registry import Registry
+from pegel.local.azure_monitor import LocalAzureMonitor
+from pegel.local.databricks_jobs import LocalJob, LocalJobs
+from pegel.local.demo.queries import Query, QueryPool
+from pegel.local.demo.services import Services, free_port, require_free
+from pegel.local.demo.story import OPEN, TIMED_OUT, Outcome, Story
+from pegel.local.demo.traffic import Traffic, TrafficPlan
+from pegel.local.eventhubs.server import EMULATOR_KEY, EMULATOR_KEY_NAME, connection_string
+from pegel.tables.delta import DeltaTables
+
+RETRAIN_JOB_ID = 1
+
+JOBS_REFUSED = "jobs-refused"
+FAULTS = (JOBS_REFUSED,)
+
+LOOK_SECONDS = 0.3
+DRAIN_SECONDS = 45
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What the demo is asked for.
+
+    Attributes:
+        pool: the queries.
+        traffic: how much is asked.
+        folder: where everything of this run lies; emptied first.
+        exit: whether to stop by itself when the loop has closed.
+        quiet_seconds: usual traffic before the drift begins.
+        limit_seconds: after so long the run ends as TIMED_OUT.
+        dashboard_port: where the dashboard listens.
+        fault: a wire to cut, one of FAULTS, or None.
+    """
+
+    pool: QueryPool
+    traffic: TrafficPlan
+    folder: Path
+    exit: bool
+    quiet_seconds: float
+    limit_seconds: float
+    dashboard_port: int
+    fault: str | None = None
+
+
+@dataclass(slots=True)
+class Demo:
+    """One run. ``tell`` is called with the time, a title and details of each turn."""
+
+    plan: DemoPlan
+    tell: Callable[[datetime, str, str], None]
+
+    def run(self) -> Outcome:
+        """Run until the loop has closed, the limit has passed, or Ctrl-C; everything is stopped in any case.
+
+        Raises:
+            OutsideError: if a port is taken or a service ends before its time.
+        """
+        require_free(self.plan.dashboard_port, "the dashboard")
+        shutil.rmtree(self.plan.folder, ignore_errors=True)
+        folder = self.plan.folder.resolve()
+        folder.mkdir(parents=True)
+        ports = {name: free_port() for name in ("hub", "serve", "webhook")}
+        tokens = {name: secrets.token_urlsafe(24) for name in ("monitor", "jobs")}
+        monitor = LocalAzureMonitor(
+            folder / "azure-monitor",
+            tokens["monitor"],
+            f"http://127.0.0.1:{ports['webhook']}/alerts/azure",
+            evaluation_seconds=0.5,
+        )
+        config = folder / "demo.yml"
+        jobs = LocalJobs(
+            {RETRAIN_JOB_ID: _retrain_job(config)},
+            tokens["jobs"],
+            refuse=self.plan.fault == JOBS_REFUSED,
+            folder=folder / "job-runs",
+        )
+        config.write_text(
+            yaml.safe_dump(_settings(folder, ports, self.plan.dashboard_port, monitor, jobs)), encoding="utf-8"
+        )
+        environ = {
+            "PEGEL_EVENTHUBS_CONNECTION_STRING": connection_string(ports["hub"], EMULATOR_KEY_NAME, EMULATOR_KEY),
+            "PEGEL_AZURE_MONITOR_TOKEN": tokens["monitor"],
+            "PEGEL_DATABRICKS_TOKEN": tokens["jobs"],
+        }
+        os.environ.update(environ)  # the job runs and the traffic need them too
+        services = Services(folder / "logs", environ)
+        try:
+            monitor.start()
+            jobs.start()
+            return self._run(load_settings(str(config), environ={}), config, services, ports["hub"])
+        finally:
+            services.stop()
+            jobs.stop()
+            monitor.stop()
+
+    def _run(self, settings: Settings, config: Path, services: Services, hub_port: int) -> Outcome:
+        tables = DeltaTables(settings.storage.root)
+        self._say("starting", f"hub, stream, serving, webhook, delivery; logs in {services.folder}")
+        source = settings.source
+        services.start(
+            "eventhubs", "--port", str(hub_port), "--data", str(self.plan.folder.resolve() / "hub"),
+            "--hub", f"{source.predictions_hub}:2", "--hub", f"{source.feedback_hub}:1",
+        )  # fmt: skip
+        services.wait_for_port(hub_port, "the event hub")
+        services.start("stream", "--config", str(config))
+        self._register_champion(settings, tables)
+        for name in ("serve", "webhook", "deliver", "dashboard"):
+            services.start(name, "--config", str(config))
+        serving = f"http://127.0.0.1:{settings.serving.port}"
+        services.wait_for(f"{serving}/health", "serving")
+        services.wait_for(f"http://127.0.0.1:{settings.webhook.port}/health", "the webhook")
+        services.wait_for(f"http://127.0.0.1:{settings.dashboard.port}/health", "the dashboard")
+        self._say("dashboard", f"http://127.0.0.1:{settings.dashboard.port}")
+        _wait(services, lambda: tables.exists("alerts"), "the stream made its tables")
+        traffic = Traffic(
+            self.plan.pool, self.plan.traffic, serving, os.environ["PEGEL_EVENTHUBS_CONNECTION_STRING"],
+            source.predictions_hub, settings.model.name,
+        )  # fmt: skip
+        traffic.start()
+        try:
+            return self._watch(services, Story(tables, self.tell), traffic, tables)
+        finally:
+            traffic.stop()
+
+    def _watch(self, services: Services, story: Story, traffic: Traffic, tables: DeltaTables) -> Outcome:
+        mix = self.plan.traffic
+        self._say("usual traffic", f"{mix.per_second:.0f} queries a second through /predict")
+        _wait(services, lambda: tables.version("batches") > 0, "the first micro-batch was stored")
+        begin, state = time.monotonic(), None
+        try:
+            while state is None or not self.plan.exit:
+                services.check()
+                if story.onset is None and time.monotonic() >= begin + self.plan.quiet_seconds:
+                    story.onset = traffic.begin_drift()
+                    self._say("drift begins", f"{mix.novel_share:.0%} new domain, {mix.outside_share:.0%} out of scope")
+                story.look()
+                if state is None:
+                    late = time.monotonic() > begin + self.plan.limit_seconds
+                    state = story.state or (TIMED_OUT if late else None)
+                    if state is not None and not self.plan.exit:
+                        self._say("loop ended", f"{state}; the traffic goes on, Ctrl-C stops all of it")
+                time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            state = state or OPEN
+        traffic.stop()
+        services.stop("serve")  # as it stops, its producer sends what it still holds
+        _drain(services, story, traffic)
+        return story.outcome(traffic.counts.events, state or OPEN)
+
+    def _register_champion(self, settings: Settings, tables: DeltaTables) -> None:
+        pool = self.plan.pool
+        made = register_first(
+            Registry(settings),
+            tables,
+            _labelled(pool.training),
+            _labelled(pool.validation),
+            source=f"{len(pool.validation)} validation queries of the usual domains",
+            alias_champion=True,
+        )
+        right = sum(a.output == q.label for a, q in zip(made.validation, pool.validation, strict=True))
+        share = right / len(pool.validation)
+        self._say(
+            "baseline learned",
+            f"version {made.version}: {len(pool.training)} queries trained on, right in {share:.1%} of "
+            f"{len(pool.validation)} others; baseline {made.baseline_id}",
+        )
+
+    def _say(self, title: str, details: str) -> None:
+        self.tell(datetime.now(UTC), title, details)
+
+
+def _settings(
+    folder: Path, ports: Mapping[str, int], dashboard_port: int, monitor: LocalAzureMonitor, jobs: LocalJobs
+) -> dict[str, Any]:
+    """The shipped settings of the demo, with the addresses and folders of this run."""
+    base: dict[str, Any] = yaml.safe_load(packaged("demo.yml"))
+    run: dict[str, dict[str, Any]] = {
+        "storage": {"root": str(folder / "tables")},
+        "mlflow": {
+            "tracking_uri": f"sqlite:///{folder / 'mlflow.db'}",
+            "artifact_location": (folder / "mlflow-artifacts").as_uri(),
+        },
+        "serving": {"port": ports["serve"], "spool": str(folder / "spool")},
+        "dashboard": {"port": dashboard_port},
+        "delivery": {
+            "azure_monitor": {
+                "endpoint": monitor.endpoint,
+                "rule_id": monitor.rule_id,
+                "stream_name": monitor.stream_name,
+                "ca_file": monitor.ca_file,
+                "token": {"env": "PEGEL_AZURE_MONITOR_TOKEN"},
+            }
+        },
+        "webhook": {
+            "port": ports["webhook"],
+            "jwks_url": monitor.jwks_url,
+            "jwks_ca_file": monitor.ca_file,
+            "issuer": monitor.issuer,
+            "audience": monitor.audience,
+        },
+        "databricks": {
+            "host": jobs.host,
+            "token": {"env": "PEGEL_DATABRICKS_TOKEN"},
+            "retrain_job_id": RETRAIN_JOB_ID,
+        },
+    }
+    return {name: {**base.get(name, {}), **run.get(name, {})} for name in {**base, **run}}
+
+
+def _retrain_job(config: Path) -> LocalJob:
+    command = [
+        sys.executable, "-m", "pegel.jobs.retrain", "--config", str(config),
+        "--incident", "{{job.parameters.incident_id}}",
+    ]  # fmt: skip
+    return LocalJob(command, {"incident_id": ""})
+
+
+def _labelled(queries: Sequence[Query]) -> list[LabelledText]:
+    return [LabelledText(query.text, query.label) for query in queries]
+
+
+def _drain(services: Services, story: Story, traffic: Traffic) -> None:
+    """Wait until everything that was sent is counted in the tables."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while sum(story.counts()) < traffic.counts.events and time.monotonic() < deadline:
+        services.check()
+        time.sleep(LOOK_SECONDS)
+    story.look()
+
+
+def _wait(services: Services, ready: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        services.check()
+        if time.monotonic() > deadline:
+            msg = f"waited {seconds:.0f} s in vain until {what}; see the logs in {services.folder}"
+            raise OutsideError(msg)
+        time.sleep(LOOK_SECONDS)
