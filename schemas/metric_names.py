@@ -4,12 +4,23 @@
 EVENTS = "events"
 ERROR_RATE = "error_rate"
 ACCURACY = "accuracy"
+INPUT_TOKENS = "input_tokens"
+OUTPUT_TOKENS = "output_tokens"
+LATENCY = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+"""Quantiles of the time to answer: name -> share."""
+
+# About one column.
+MEAN = "mean"
+SD = "sd"
+NULL_RATE = "null_rate"
 
 # About one column, against the baseline of the same version.
 PSI = "psi"
 JENSEN_SHANNON = "jensen_shannon"
 KS = "ks"
 WASSERSTEIN = "wasserstein"
+"""Over the baseline's standard deviation."""
 CHI_SQUARED = "chi_squared"
+TOTAL_VARIATION = "total_variation"
 DRIFT = (PSI, JENSEN_SHANNON, KS, WASSERSTEIN, CHI_SQUARED)
 """Rows of these carry ``effect``, the size of the shift in baseline standard deviations, wherever it can be told."""

@@ -17,13 +17,14 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
+from scipy.stats import ncx2
+
 from pegel.schemas import grids
 from pegel.schemas.verdicts import ColumnVerdict
 from pegel.streaming.statistics.cells import Bins, FloatArray, IntArray
 from pegel.streaming.statistics.dispersion import LAGS, WIDE_DEAD_BAND, Dispersion
 from pegel.streaming.statistics.scores import NAMES, legendre_scores
 from pegel.streaming.statistics.share_test import MIN_EXPECTED, share_test
-from scipy.stats import ncx2
 
 MIN_EVENTS = 50
 """Neither a pool nor a baseline with fewer events is judged: the chi-squared law does not hold there."""

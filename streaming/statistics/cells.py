@@ -11,6 +11,7 @@ from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
+
 from pegel.schemas import grids
 from pegel.schemas.grids import GridColumn, cell_edges
 from pegel.schemas.partials import Tally

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pegel.errors import ContractError
 from pegel.schemas import grids
 from pegel.schemas.grids import Grid, GridColumn, cell_of, make_grid

@@ -6,6 +6,7 @@ Real traffic wanders: blocks differ more than independent events would. A bound 
 from dataclasses import dataclass
 
 import numpy as np
+
 from pegel.streaming.statistics.cells import Bins, FloatArray, IntArray
 from pegel.streaming.statistics.scores import legendre_scores
 from pegel.streaming.statistics.share_test import MIN_EXPECTED

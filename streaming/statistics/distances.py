@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from pegel.streaming.statistics.cells import FloatArray, IntArray
 from scipy.special import chdtrc, rel_entr
+
+from pegel.streaming.statistics.cells import FloatArray, IntArray
 
 EMPTY_SHARE = 1e-4
 """What PSI takes for the share of a bin that is empty on one side only. Convention (Evidently's), not derived."""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from math import sqrt
 
+from scipy.special import ndtri, stdtrit
+
 from pegel.schemas.grids import GridColumn
 from pegel.streaming.statistics.cells import IntArray, Moments, quantile, values_of
-from scipy.special import ndtri, stdtrit
 
 CONFIDENCE = 0.95
 

@@ -3,10 +3,11 @@
 All p-values take events as independent. They are not alarms: nothing here keeps a budget over many windows.
 """
 
-from math import log, sqrt
+from math import log, pi, sqrt
+
+from scipy.special import chdtrc, kolmogorov, ndtr, stdtr
 
 from pegel.streaming.statistics.cells import Moments
-from scipy.special import chdtrc, kolmogorov, ndtr, stdtr
 
 
 def divergence_p_value(psi: float, bins: int, n: int, m: int) -> float | None:
@@ -70,6 +71,24 @@ def kolmogorov_smirnov_p_value(statistic: float, n: int, m: int) -> float | None
     if n <= 0 or m <= 0:
         return None
     return float(kolmogorov(sqrt(n / (n + m) * m) * statistic))
+
+
+def kolmogorov_smirnov_effect(statistic: float, n: int, m: int) -> float | None:
+    """The shift behind a gap, in baseline standard deviations, for a normal column: ``sqrt(2 pi (D^2 - v pi^2 / 12))``.
+
+    A small shift d of a normal law opens a gap of ``d / sqrt(2 pi)``. Chance alone adds ``v pi^2 / 12`` to the squared
+    gap, with ``v = 1/n + 1/m``, which is taken off.
+
+    References:
+        The second moment of Kolmogorov's law is pi^2 / 12, see Marsaglia, Tsang and Wang 2003.
+
+    Example:
+        >>> round(kolmogorov_smirnov_effect(0.1, 10**9, 10**9), 4)
+        0.2507
+    """
+    if n <= 0 or m <= 0:
+        return None
+    return sqrt(2 * pi * max(0.0, statistic**2 - (1 / n + 1 / m) * pi**2 / 12))
 
 
 def mean_p_value(current: Moments, baseline: Moments) -> float | None:

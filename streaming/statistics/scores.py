@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.polynomial.legendre import legvander
+
 from pegel.streaming.statistics.cells import FloatArray
 
 DEGREES = 4

@@ -7,8 +7,9 @@ hypothesis that allows shares to move a little.
 from dataclasses import dataclass
 
 import numpy as np
-from pegel.streaming.statistics.cells import FloatArray, IntArray
 from scipy.special import bdtr, betainc, betainccinv, chdtri
+
+from pegel.streaming.statistics.cells import FloatArray, IntArray
 
 MIN_EXPECTED = 5.0
 """Below this expected count the chi-squared law of a cell is off. Source: Cochran 1954, a convention."""
@@ -97,8 +98,8 @@ def _pearson(o: IntArray, b: IntArray, slack: float) -> tuple[FloatArray, IntArr
 
 
 def _beyond(shift: FloatArray, variance: FloatArray, seen: np.ndarray, slack: float) -> FloatArray:
-    # Minimise sum((shift - s)^2 / variance) over sum|s| <= 2 slack. What stays of each shift is min(shift, nu * variance);
-    # with the shifts in descending order of shift / variance, nu is the largest of
+    # Minimise sum((shift - s)^2 / variance) over sum|s| <= 2 slack. What stays of each shift is
+    # min(shift, nu * variance); with the shifts in descending order of shift / variance, nu is the largest of
     # (sum of the first j shifts - 2 slack) / (sum of their variances).
     order = np.argsort(-np.where(seen, shift / variance, -1.0), axis=1)
     shifts = np.cumsum(np.take_along_axis(shift, order, axis=1), axis=1)

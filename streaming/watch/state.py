@@ -1,0 +1,146 @@
+"""What a row of ``blocks`` holds beside the verdicts, so that a restart continues as if it had never happened. Pure.
+
+Each row has its block's counts per bin and the points from which lags count. The first row of a micro-batch also has
+the state of the whole stream after it: partition clocks, watermark, the windows that are not final, and the first
+micro-batch that an open block holds.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from pegel.schemas.verdicts import BlockVerdict
+from pegel.streaming.watch.blocks import Block, BlockStream, Window
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """The state of the whole stream after a micro-batch.
+
+    Attributes:
+        batch_id: the micro-batch.
+        clock: (hub, partition) -> highest enqueued time.
+        watermark: None before the first clock.
+        open_windows: windows of any length that had counts and were not final.
+        open_since: first micro-batch that an open block holds; None if none is open.
+    """
+
+    batch_id: int = -1
+    clock: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    watermark: datetime | None = None
+    open_windows: tuple[Window, ...] = ()
+    open_since: int | None = None
+
+    @property
+    def needed_since(self) -> int:
+        """The first micro-batch whose partials a restart needs."""
+        return self.batch_id + 1 if self.open_since is None else min(self.open_since, self.batch_id + 1)
+
+
+def block_row(verdict: BlockVerdict, block: Block, restart: Mapping[str, int], stream: StreamState | None) -> Row:
+    """The row of ``blocks``.
+
+    Args:
+        verdict: of the block.
+        block: the block.
+        restart: column -> the block from which its lags count after this one.
+        stream: for the first row of a micro-batch.
+    """
+    state: Row = {
+        "bins": {name: counts.tolist() for name, counts in block.bins.items()},
+        "windows": [[_micros(start), seconds] for start, seconds in block.windows],
+        "restart": dict(sorted(restart.items())),
+    }
+    if stream is not None:
+        state["stream"] = _stream_to_json(stream)
+    return {
+        "model": verdict.model,
+        "version": verdict.version,
+        "segment": verdict.segment,
+        "block_no": verdict.block_no,
+        "batch_id": verdict.last_batch_id,
+        "first_batch_id": verdict.first_batch_id,
+        "last_batch_id": verdict.last_batch_id,
+        "n": verdict.n,
+        "last_enqueued": verdict.last_enqueued,
+        "baseline_id": verdict.baseline_id or None,
+        "grid": block.grid,
+        "verdicts": [asdict(column) for column in verdict.columns],
+        "state": json.dumps(state, separators=(",", ":")),
+    }
+
+
+def restored_streams(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], BlockStream]:
+    """The closed blocks of every key.
+
+    Args:
+        rows: the last 64 rows of ``blocks`` of each key (more do no harm), in any order.
+    """
+    streams: dict[tuple[str, str, str], BlockStream] = {}
+    for row in sorted(rows, key=lambda row: row["block_no"]):
+        state = json.loads(row["state"])
+        block = _block(row, state)
+        stream = streams.setdefault(block.key, BlockStream())
+        stream.append(block)
+        stream.restart = dict(state["restart"])
+    return streams
+
+
+def latest_stream_state(rows: Sequence[Mapping[str, Any]]) -> StreamState:
+    """The state of the stream after the newest micro-batch that closed a block; the empty one if there is none."""
+    newest = max((row["batch_id"] for row in rows), default=-1)
+    for row in rows:
+        state = json.loads(row["state"]) if row["batch_id"] == newest else {}
+        if "stream" in state:
+            return _stream_from_json(row["batch_id"], state["stream"])
+    return StreamState()
+
+
+def _block(row: Mapping[str, Any], state: Mapping[str, Any]) -> Block:
+    return Block(
+        (row["model"], row["version"], row["segment"]),
+        row["block_no"],
+        row["first_batch_id"],
+        row["last_batch_id"],
+        row["n"],
+        row["last_enqueued"],
+        tuple((_time(micros), seconds) for micros, seconds in state["windows"]),
+        row["grid"],
+        row["baseline_id"] or "",
+        {name: np.array(counts, dtype=np.int64) for name, counts in state["bins"].items()},
+    )
+
+
+def _stream_to_json(stream: StreamState) -> Row:
+    return {
+        "clock": [[hub, partition, _micros(time)] for (hub, partition), time in sorted(stream.clock.items())],
+        "watermark": None if stream.watermark is None else _micros(stream.watermark),
+        "open_windows": [[_micros(start), seconds] for start, seconds in stream.open_windows],
+        "open_since": stream.open_since,
+    }
+
+
+def _stream_from_json(batch_id: int, state: Mapping[str, Any]) -> StreamState:
+    return StreamState(
+        batch_id,
+        {(hub, partition): _time(micros) for hub, partition, micros in state["clock"]},
+        None if state["watermark"] is None else _time(state["watermark"]),
+        tuple((_time(micros), seconds) for micros, seconds in state["open_windows"]),
+        state["open_since"],
+    )
+
+
+def _micros(time: datetime) -> int:
+    since = time - datetime.fromtimestamp(0, UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _time(micros: int) -> datetime:
+    seconds, rest = divmod(micros, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)

@@ -1,0 +1,212 @@
+"""The watch: partials of micro-batches in, verdicts on blocks and numbers about final windows out. Pure.
+
+The same micro-batches give the same rows, whatever restarts lie between: a new watcher continues from the rows of
+``blocks``, ``profiles`` and ``batches``, see :meth:`Watcher.restore`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pegel.conf.settings import WatchSettings
+from pegel.errors import ContractError
+from pegel.schemas.partials import Partial
+from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, Evidence
+from pegel.streaming.watch import judging, state
+from pegel.streaming.watch.blocks import Block, BlockStreams
+from pegel.streaming.watch.metrics import metric_rows
+from pegel.streaming.watch.reference import Comparison, References
+from pegel.streaming.watch.watermark import PartitionClock, Watermark
+from pegel.streaming.watch.windows import LoadPartials, Windows
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOutput:
+    """What one micro-batch brought to light.
+
+    Attributes:
+        blocks: the blocks that closed in it, in order of their keys.
+        block_rows: the same as rows of ``blocks``.
+        metric_rows: rows of ``metrics``.
+    """
+
+    blocks: list[BlockVerdict] = field(default_factory=list)
+    block_rows: list[Row] = field(default_factory=list)
+    metric_rows: list[Row] = field(default_factory=list)
+
+
+class Watcher:
+    """Watches one stream.
+
+    Args:
+        settings: how blocks close and windows become final.
+        references: asked once for each version and micro-batch until it answers.
+        alerts_per_month: how many false alarms each model version may raise in 30 days, over all columns and segments.
+        shortest_block_seconds: no two micro-batches are closer, so no two blocks are.
+        load: gives stored partials back, for windows that are not in memory. Without it a restart cannot continue
+            windows.
+    """
+
+    _last: int
+    _streams: BlockStreams
+    _watermark: Watermark
+    _windows: Windows
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        references: References,
+        *,
+        alerts_per_month: float = 1.0,
+        shortest_block_seconds: float = 3.0,
+        load: LoadPartials | None = None,
+    ) -> None:
+        self._settings = settings
+        self._references = references
+        self._run_length = judging.run_length(alerts_per_month, shortest_block_seconds)
+        self._load = load
+        self._comparisons: dict[tuple[str, str], Comparison] = {}
+        self._clear()
+
+    def advance(self, batch_id: int, partials: Sequence[Partial], partition_clock: PartitionClock) -> WatchOutput:
+        """Take in one micro-batch.
+
+        Args:
+            batch_id: higher than any before.
+            partials: all partials of it, of every kind.
+            partition_clock: the highest enqueued time of each partition; those that were not read may be left out.
+
+        Raises:
+            ContractError: if the micro-batch is not newer than the last one.
+        """
+        if batch_id <= self._last:
+            msg = f"micro-batch {batch_id} does not follow {self._last}; to repeat one, call restore first"
+            raise ContractError(msg)
+        self._last = batch_id
+        final_before = self._watermark.time
+        self._watermark.advance(partition_clock)
+        self._streams.feed(batch_id, partials)
+        closed = [self._close(key, batch_id) for key in self._streams.ripe()]
+        revisions = self._windows.absorb(batch_id, partials, final_before)
+        metrics: list[Row] = []
+        for revision in revisions:
+            metrics += metric_rows(revision, batch_id, self._comparison(*revision.window.key[:2]))
+        rows = [
+            state.block_row(verdict, block, restart, self._state(batch_id) if i == 0 else None)
+            for i, (verdict, block, restart) in enumerate(closed)
+        ]
+        return WatchOutput([verdict for verdict, _, _ in closed], rows, metrics)
+
+    def judge_windows(self, evidence: Evidence) -> tuple[ColumnVerdict, ...] | None:
+        """Judge the windows of an unconfirmed incident by the same rule, once all of them are final.
+
+        Args:
+            evidence: what the incident rests on.
+
+        Returns:
+            a verdict for each of its columns that can be judged; None while a window is not final.
+        """
+        ends = [start + timedelta(seconds=seconds) for start, seconds in evidence.windows]
+        if not all(self._watermark.has_passed(end) for end in ends):
+            return None
+        comparison = self._comparison(evidence.model, evidence.version)
+        if comparison is None:
+            return ()
+        key = (evidence.model, evidence.version, evidence.segment)
+        tally = self._windows.sum_of(key, evidence.windows, comparison.grid_id, self._last)
+        segments = self._streams.segments_of(evidence.model, evidence.version)
+        return judging.judge_sum(tally, evidence.columns, comparison, self._run_length, segments)
+
+    def restore(
+        self,
+        blocks_rows: Sequence[Mapping[str, Any]],
+        partials: Iterable[Partial],
+        batch_id: int,
+        clocks: Mapping[int, PartitionClock],
+    ) -> None:
+        """Continue where the tables end; afterwards all is as if this watcher had taken in every micro-batch so far.
+
+        Rows with a batch_id that is not below ``batch_id`` are passed over: they are of a micro-batch that comes again.
+
+        Args:
+            blocks_rows: the last 64 rows of ``blocks`` of every key (more do no harm).
+            partials: the rows of ``profiles`` from :func:`needed_since` on.
+            batch_id: the micro-batch that comes next.
+            clocks: micro-batch -> clock of the partitions that it read, from the rows of ``batches``, for the same
+                range.
+        """
+        rows = [row for row in blocks_rows if row["batch_id"] < batch_id]
+        recorded = state.latest_stream_state(rows)
+        self._clear()
+        self._last = batch_id - 1
+        self._streams.streams = state.restored_streams(rows)
+        self._watermark.restore(recorded.clock, recorded.watermark)
+        self._windows.owe(recorded.open_windows)
+        by_batch: dict[int, list[Partial]] = defaultdict(list)
+        for partial in partials:
+            if recorded.needed_since <= partial.batch_id < batch_id:
+                by_batch[partial.batch_id].append(partial)
+        for number in sorted({*by_batch, *(n for n in clocks if recorded.batch_id < n < batch_id)}):
+            # No block closed after the recorded state, or its row would have a newer one.
+            self._streams.feed(number, by_batch[number], restoring=True)
+            if number > recorded.batch_id:
+                final_before = self._watermark.time
+                self._watermark.advance(clocks.get(number, {}))
+                self._windows.replay(by_batch[number], final_before)
+
+    def _clear(self) -> None:
+        settings = self._settings
+        self._last = -1
+        self._streams = BlockStreams(settings.block_min_events, settings.block_max_seconds)
+        self._watermark = Watermark(
+            timedelta(seconds=settings.allowed_lateness_seconds), timedelta(seconds=settings.idle_partition_seconds)
+        )
+        self._windows = Windows(settings.window_seconds, self._watermark, self._load)
+
+    def _comparison(self, model: str, version: str) -> Comparison | None:
+        found = self._comparisons.get((model, version))
+        if found is None:
+            reference = self._references(model, version)
+            if reference is not None:
+                found = self._comparisons[model, version] = Comparison(reference)
+        return found
+
+    def _close(self, key: tuple[str, str, str], batch_id: int) -> tuple[BlockVerdict, Block, dict[str, int]]:
+        comparison = self._comparison(key[0], key[1])
+        block = self._streams.close(key, batch_id, comparison)
+        stream = self._streams.streams[key]
+        segments = self._streams.segments_of(key[0], key[1])
+        verdict = judging.judge_block(stream, block, comparison, self._run_length, segments)
+        return verdict, block, dict(stream.restart)
+
+    def _state(self, batch_id: int) -> state.StreamState:
+        return state.StreamState(
+            batch_id,
+            dict(self._watermark.clock),
+            self._watermark.time,
+            self._windows.open_windows,
+            self._streams.open_since(),
+        )
+
+
+def needed_since(blocks_rows: Sequence[Mapping[str, Any]], batch_id: int) -> int:
+    """The first micro-batch whose rows of ``profiles`` and ``batches`` :meth:`Watcher.restore` needs.
+
+    Args:
+        blocks_rows: as for :meth:`Watcher.restore`.
+        batch_id: the micro-batch that comes next.
+    """
+    return state.latest_stream_state([row for row in blocks_rows if row["batch_id"] < batch_id]).needed_since
+
+
+def partition_clock(offsets: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], datetime]:
+    """The clock that a row of ``batches`` records.
+
+    Args:
+        offsets: the column ``offsets``.
+    """
+    return {(o["hub"], o["partition"]): o["last_enqueued"] for o in offsets if o["last_enqueued"] is not None}
