@@ -1,0 +1,34 @@
+"""``python -m benchmarks [NAME] [--events N]``: run all benchmarks or one, and print a JSON line for each result.
+
+A line has at least ``name``, ``ours``, ``other`` and ``ratio`` = ours / other, and says on which machine it was made.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import pkgutil
+import sys
+from pathlib import Path
+
+import benchmarks
+
+# The broker and other equipment are shared with the tests.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
+
+def main() -> int:
+    names = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=names, help="one benchmark; all without it")
+    parser.add_argument("--events", type=int, default=200_000, help="how many events to use (default: %(default)s)")
+    options = parser.parse_args()
+    for name in [options.name] if options.name else names:
+        machine = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}
+        result = importlib.import_module(f"benchmarks.{name}").run(options.events)
+        print(json.dumps({"name": name, **result, **machine, "load_after": round(os.getloadavg()[0], 2)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
