@@ -3,6 +3,7 @@
 A process appends to its own tables only. Reads go through the query engine, which also reads deletion vectors.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ class DeltaTables:
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self._root = root.rstrip("/")
         self._options = dict(storage_options or {})
+        self._open: dict[str, DeltaTable] = {}
+        self._lock = threading.Lock()
 
     def uri(self, name: str) -> str:
         """Where the table lies."""
@@ -49,10 +52,8 @@ class DeltaTables:
 
     def version(self, name: str) -> int:
         """The table's newest version, -1 if it is not there. Cheap: a reader can skip a table that did not move."""
-        try:
-            return DeltaTable(self.uri(name), storage_options=self._options, without_files=True).version()
-        except TableNotFoundError:
-            return -1
+        table = self._newest(name)
+        return -1 if table is None else int(table.version())
 
     def append(self, name: str, rows: Sequence[Mapping[str, Any]], transaction: tuple[str, int] | None = None) -> bool:
         """Append rows, at most once for a transaction.
@@ -96,11 +97,8 @@ class DeltaTables:
 
     def last_transaction(self, name: str, app_id: str) -> int:
         """The highest version that an application has committed to the table, -1 if none; whoever wrote it."""
-        try:
-            table = DeltaTable(self.uri(name), storage_options=self._options)
-        except TableNotFoundError:
-            return -1
-        done = table.transaction_version(app_id)
+        table = self._newest(name)
+        done = None if table is None else table.transaction_version(app_id)
         return -1 if done is None else int(done)
 
     def read(self, name: str, sql: str = "SELECT * FROM t") -> list[Row]:
@@ -108,15 +106,32 @@ class DeltaTables:
 
         Never put text from outside into ``sql``: filter in Python, or pass numbers.
         """
-        return self.read_arrow(name, sql).to_pylist(maps_as_pydicts="strict")
+        rows: list[Row] = self.read_arrow(name, sql).to_pylist(maps_as_pydicts="strict")
+        return rows
 
     def read_arrow(self, name: str, sql: str = "SELECT * FROM t") -> pa.Table:
         """The same as a pyarrow table."""
-        try:
-            table = DeltaTable(self.uri(name), storage_options=self._options)
-        except TableNotFoundError:
+        table = self._newest(name)
+        if table is None:
             return TABLES[name].arrow_schema.empty_table()
         return pa.table(QueryBuilder().register("t", table).execute(sql).read_all())
+
+    def _newest(self, name: str) -> DeltaTable | None:
+        """The table as it stands now; an open one only reads the commits that it has not seen."""
+        with self._lock:
+            table = self._open.get(name)
+            try:
+                if table is None:
+                    table = self._open[name] = DeltaTable(self.uri(name), storage_options=self._options)
+                else:
+                    table.update_incremental()
+            except TableNotFoundError:
+                self._open.pop(name, None)
+                return None
+            except DeltaError:
+                # A reader that slept longer than the log is kept has lost the thread: read the table from its start.
+                table = self._open[name] = DeltaTable(self.uri(name), storage_options=self._options)
+            return table
 
 
 def _ordered(row: Mapping[str, Any], schema: pa.Schema) -> Row:

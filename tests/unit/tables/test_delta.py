@@ -1,0 +1,48 @@
+"""Delta without Spark: a transaction is written once, what is not there is empty, unknown columns are refused."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pegel.tables.delta import DeltaTables
+
+
+def row(version: str) -> dict[str, Any]:
+    return {
+        "model": "m",
+        "expected_version": version,
+        "new_version": version + "+1",
+        "at": datetime(2026, 11, 25, tzinfo=UTC),
+        "by": "someone",
+        "reason": "promoted",
+    }
+
+
+def test_a_transaction_is_written_once(tmp_path: Path) -> None:
+    tables = DeltaTables(str(tmp_path))
+    assert tables.append("promotions", [row("1")], ("app", 5))
+    assert not tables.append("promotions", [row("1")], ("app", 5))
+    assert not tables.append("promotions", [row("0")], ("app", 4))
+    assert tables.append("promotions", [row("2")], ("app", 6))
+    assert tables.append("promotions", [row("3")], ("another", 1))
+    assert sorted(r["expected_version"] for r in tables.read("promotions")) == ["1", "2", "3"]
+
+
+def test_a_table_that_is_not_there_has_no_rows_and_no_version(tmp_path: Path) -> None:
+    tables = DeltaTables(str(tmp_path))
+    assert tables.read("alerts") == []
+    assert tables.version("alerts") == -1
+    assert not tables.exists("alerts")
+
+
+def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="colour"):
+        DeltaTables(str(tmp_path)).append("promotions", [row("1") | {"colour": "red"}])
+
+
+def test_no_rows_write_nothing(tmp_path: Path) -> None:
+    tables = DeltaTables(str(tmp_path))
+    assert not tables.append("promotions", [])
+    assert tables.version("promotions") == -1
