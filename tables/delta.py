@@ -80,7 +80,8 @@ class DeltaTables:
         """The same for a pyarrow table that has the table's own schema."""
         if not data.num_rows:
             return False
-        self.create(name)
+        if self._newest(name) is None:
+            self.create(name)
         properties = None
         if transaction is not None:
             if self.last_transaction(name, transaction[0]) >= transaction[1]:
