@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from pegel.errors import SettingsError
 
 _SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)])

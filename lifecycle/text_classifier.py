@@ -5,6 +5,7 @@ on CLINC150 (15,000 texts, 150 classes) it fits in 2.4 s of one core and is righ
 """
 
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from pegel.errors import SettingsError
 from pegel.lifecycle.labelled_text import LabelledText, texts_of, write_labelled_texts
 from pegel.schemas import model_io
@@ -92,7 +94,10 @@ def log_model(pipeline: Any, rows: Sequence[LabelledText], *, experiment_id: str
         with (
             mlflow.start_run(experiment_id=experiment_id, run_name=run_name),
             resources.as_file(resources.files("pegel.lifecycle").joinpath(_CODE)) as code,
+            warnings.catch_warnings(),
         ):
+            # It asks for an input example to infer a signature from; the signature is given.
+            warnings.simplefilter("ignore", UserWarning)
             mlflow.log_params({"training_rows": len(rows), "classes": len({row.label for row in rows})})
             mlflow.log_artifact(str(training), TRAINING_FOLDER)
             info = mlflow.pyfunc.log_model(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+
 from pegel import __version__
 from pegel.conf.settings import Settings
 from pegel.schemas.events import FeedbackEvent, PredictionEvent

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from azure.eventhub import EventData, EventDataBatch, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
+
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import OutsideError
 

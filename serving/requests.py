@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pegel.schemas.events import Identifier
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from pegel.schemas.events import Identifier
 
 MAX_SEGMENTS = 16
 Name = Annotated[str, Field(min_length=1, max_length=64)]

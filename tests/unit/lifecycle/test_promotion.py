@@ -1,0 +1,89 @@
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from pegel.errors import OutsideError
+from pegel.lifecycle.promotion import FIRST, PROMOTED, ROLLED_BACK, ChampionMovedError, Promotion, moves_of, promote
+from pegel.tables.delta import DeltaTables
+
+
+class Aliases:
+    """Stands in for the registry: two aliases, and a failure on demand."""
+
+    model = "assistant"
+
+    def __init__(self, champion: str | None = "1") -> None:
+        self.aliases: dict[str, str | None] = {"champion": champion, "previous": None}
+        self.fails = False
+
+    def champion(self) -> str | None:
+        return self.aliases["champion"]
+
+    def move_champion(self, version: str, previous: str | None) -> None:
+        if self.fails:
+            msg = "the registry is down"
+            raise OutsideError(msg)
+        self.aliases = {"champion": version, "previous": previous}
+
+
+MOVE = Promotion("1", "2", "incident:1", PROMOTED)
+
+
+def test_promotion_is_a_row_then_the_aliases(tables: DeltaTables, start: datetime) -> None:
+    registry: Any = Aliases()
+    promote(registry, tables, MOVE, now=start)
+    assert registry.aliases == {"champion": "2", "previous": "1"}
+    (row,) = moves_of(tables, "assistant")
+    assert (row["expected_version"], row["new_version"], row["reason"]) == ("1", "2", PROMOTED)
+
+
+def test_promotion_that_was_cut_off_is_completed_once(tables: DeltaTables, start: datetime) -> None:
+    registry: Any = Aliases()
+    registry.fails = True
+    with pytest.raises(OutsideError):
+        promote(registry, tables, MOVE, now=start)
+    registry.fails = False
+    for _ in range(2):
+        promote(registry, tables, MOVE, now=start)
+    assert registry.aliases == {"champion": "2", "previous": "1"}
+    assert len(moves_of(tables, "assistant")) == 1
+
+
+def test_promotion_is_refused_if_the_champion_is_another(tables: DeltaTables, start: datetime) -> None:
+    registry: Any = Aliases(champion="7")
+    with pytest.raises(ChampionMovedError, match="is 7, not 1"):
+        promote(registry, tables, MOVE, now=start)
+    assert registry.aliases["champion"] == "7"
+    assert moves_of(tables, "assistant") == []
+
+
+def test_first_promotion_expects_no_champion(tables: DeltaTables, start: datetime) -> None:
+    registry: Any = Aliases(champion=None)
+    promote(registry, tables, Promotion(None, "1", "a person", FIRST), now=start)
+    assert registry.aliases == {"champion": "1", "previous": None}
+    assert moves_of(tables, "assistant")[0]["expected_version"] == ""
+
+
+def test_promotion_rollback_and_second_promotion_are_three_rows(tables: DeltaTables, start: datetime) -> None:
+    registry: Any = Aliases()
+    promote(registry, tables, MOVE, now=start)
+    promote(registry, tables, Promotion("2", "1", "incident:1", ROLLED_BACK), now=start.replace(hour=4))
+    promote(registry, tables, Promotion("1", "3", "incident:2", PROMOTED), now=start.replace(hour=5))
+    assert [row["new_version"] for row in moves_of(tables, "assistant")] == ["2", "1", "3"]
+    assert registry.aliases == {"champion": "3", "previous": "1"}
+
+
+def test_of_two_promoters_at_once_one_gives_way(tables: DeltaTables, start: datetime) -> None:
+    class Overtaken(DeltaTables):
+        """Lets another promoter write between this one's count and its append."""
+
+        def append(self, name: str, rows: Any, transaction: Any = None) -> bool:
+            tables.append(name, [{**rows[0], "new_version": "9", "by": "another"}], transaction)
+            return super().append(name, rows, transaction)
+
+    registry: Any = Aliases()
+    with pytest.raises(ChampionMovedError, match="gives way"):
+        promote(registry, Overtaken(tables._root), MOVE, now=start)
+    assert [row["new_version"] for row in moves_of(tables, "assistant")] == ["9"]
+    assert registry.aliases["champion"] == "1"
