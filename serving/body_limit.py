@@ -1,6 +1,7 @@
 """Refuse a body that is larger than any valid request, before it is read into memory. Edge: ASGI."""
 
 import json
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,19 +31,25 @@ class BodyLimit:
         if announced.isdigit() and int(announced) > self._max_bytes:
             await self._refuse(send)
             return
-        received = 0
+        received, too_large = 0, False
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, too_large
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
+                too_large = True
                 raise _TooLargeError
             return message
 
-        try:
-            await self._app(scope, counted, send)
-        except _TooLargeError:
+        async def unless_too_large(message: Message) -> None:
+            # FastAPI answers 400 to any error while it reads a body; the refusal below is the true answer.
+            if not too_large:
+                await send(message)
+
+        with suppress(_TooLargeError):
+            await self._app(scope, counted, unless_too_large)
+        if too_large:
             await self._refuse(send)
 
     async def _refuse(self, send: Send) -> None:
