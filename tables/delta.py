@@ -82,15 +82,18 @@ class DeltaTables:
             return False
         if self._newest(name) is None:
             self.create(name)
+        target: str | DeltaTable = self.uri(name)
         properties = None
         if transaction is not None:
-            if self.last_transaction(name, transaction[0]) >= transaction[1]:
+            # The commit is of the very snapshot that was asked: if another process commits the same transaction in
+            # between, Delta refuses this one.
+            target = DeltaTable(self.uri(name), storage_options=self._options)
+            done = target.transaction_version(transaction[0])
+            if done is not None and done >= transaction[1]:
                 return False
             properties = CommitProperties(app_transactions=[Transaction(*transaction)])
         try:
-            write_deltalake(
-                self.uri(name), data, mode="append", commit_properties=properties, storage_options=self._options
-            )
+            write_deltalake(target, data, mode="append", commit_properties=properties, storage_options=self._options)
         except (CommitFailedError, DeltaError, OSError) as error:
             msg = f"could not append to the table {name!r} under {self._root}: {error}; check the storage and try again"
             raise OutsideError(msg) from error
