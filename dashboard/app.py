@@ -14,6 +14,8 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter
+
 from pegel import __version__
 from pegel.conf.settings import Settings
 from pegel.dashboard import formatting, runbook
@@ -21,7 +23,6 @@ from pegel.dashboard.extracts import FINE_HOURS
 from pegel.dashboard.reading import TableReader
 from pegel.dashboard.views import Overview, Scope, build_overview
 from pegel.tables.delta import DeltaTables
-from pydantic import TypeAdapter
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

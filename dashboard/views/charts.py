@@ -192,9 +192,10 @@ def _line(
 
 def _drift_series(rows: Sequence[Row]) -> dict[str, float | None]:
     values = {r["metric"]: _short(r["value"]) for r in rows}
-    effects = [e for e in (_short(r["effect"]) for r in rows) if e is not None]
+    effects = {r["metric"]: _short(r["effect"]) for r in rows}
     return {
-        EFFECT: max(effects, default=None),
+        # Every column has a PSI. The largest of several effects would stand above 0 by chance alone.
+        EFFECT: effects.get(metric_names.PSI),
         metric_names.PSI: values.get(metric_names.PSI),
         metric_names.JENSEN_SHANNON: values.get(metric_names.JENSEN_SHANNON),
     }

@@ -119,3 +119,11 @@ def test_the_band_of_an_open_incident_has_no_end(overview_of):
 
     assert band.end is None
     assert "confidence" in band.columns
+
+
+def test_effect_is_that_of_one_distance_and_not_the_largest_of_several(draw):
+    of_psi, of_ks = metric(0, 0.2, effect=0.3), metric(0, 0.1, metric="ks", effect=0.8)
+
+    (row,) = draw([of_psi, of_ks], window_s=10).drift
+
+    assert row.lines[0].series["effect"] == (0.3,)
