@@ -12,6 +12,9 @@ Admission control needs Spark 4.2; on 4.1 a micro-batch takes all there is.
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
+
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import SourceSettings
 from pegel.errors import SettingsError
@@ -25,8 +28,6 @@ from pegel.streaming.sources.eventhubs_offsets import (
     next_positions,
     ranges_between,
 )
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.datasource import ReadLimit, SupportsTriggerAvailableNow

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pegel.local.eventhubs import codec
 from pegel.local.eventhubs.conditions import MalformedError
 

@@ -4,6 +4,7 @@ import pytest
 from azure.eventhub._pyamqp import _decode as sdk
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pegel.local.eventhubs import codec, frames
 from pegel.local.eventhubs.frames import Attach
 

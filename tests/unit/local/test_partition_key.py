@@ -3,6 +3,7 @@
 from azure.eventhub._buffered_producer._partition_resolver import PartitionResolver
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pegel.local.eventhubs.partition_key import partition_of
 
 

@@ -5,6 +5,7 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pegel.local.eventhubs import codec, log, message
 from pegel.local.eventhubs.conditions import MalformedError
 from pegel.local.eventhubs.log import PartitionLog

@@ -2,6 +2,7 @@
 
 import pytest
 from azure.eventhub._pyamqp.utils import generate_sas_token
+
 from pegel.local.eventhubs.cbs import Authority
 from pegel.local.eventhubs.conditions import UNAUTHORIZED, RefusedError
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pegel.errors import OutsideError
 from pegel.streaming.sources.eventhubs_offsets import (
     HubRange,
