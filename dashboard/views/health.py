@@ -14,6 +14,7 @@ from pegel.schemas import partials
 Row = dict[str, Any]
 
 RATE_SECONDS = 60
+QUALITY_SECONDS = 600
 SPARK_POINTS = 60
 
 
@@ -51,8 +52,8 @@ class ModelHealth:
         per_second: events per second over the last full minute of data, with n.
         newest: enqueued time of its newest event.
         errors: share of failed calls in that minute.
-        accuracy: of the labelled predictions of all hours shown.
-        completeness: labelled predictions over predictions.
+        accuracy: of the labelled predictions in the ten minutes up to the newest window that has labels.
+        completeness: labelled predictions over predictions in the same minutes.
         spark: events per second, oldest first, one number a base window.
     """
 
@@ -96,8 +97,9 @@ def _one(
     minute = [r for r in counts if end and end - timedelta(seconds=RATE_SECONDS) <= r["window_start"] < end]
     events = _sum(minute, partials.EVENTS)
     span = (end - min(r["window_start"] for r in minute)).total_seconds() if end and minute else 0
-    labelled = _sum(counts, partials.LABELLED)
-    label_time = newest(r["newest"] for r in counts if r[partials.LABELLED])
+    recent = _labelled(counts)
+    labelled = _sum(recent, partials.LABELLED)
+    label_time = max((r["window_start"] for r in recent), default=None)
     baseline = _baseline(model, champion, rows["baselines"])
     judged = _judged(model, rows["blocks"])
     level, says = _level(last, now, stale_seconds, baseline is not None)
@@ -112,8 +114,8 @@ def _one(
         events=events,
         newest=last,
         errors=share(_sum(minute, partials.ERRORS), events, end),
-        accuracy=share(_sum(counts, partials.CORRECT), labelled, label_time),
-        completeness=share(labelled, _sum(counts, partials.EVENTS), label_time),
+        accuracy=share(_sum(recent, partials.CORRECT), labelled, label_time),
+        completeness=share(labelled, _sum(recent, partials.EVENTS), label_time),
         judged=judged,
         baseline_at=baseline,
         spark=_spark(counts),
@@ -173,6 +175,14 @@ def _comparable(verdict: Row) -> bool:
 
 def _sum(counts: Sequence[Row], name: str) -> int:
     return sum(row[name] for row in counts)
+
+
+def _labelled(counts: Sequence[Row]) -> list[Row]:
+    """The windows of the last minutes that have labels; labels of days ago must not hide what is wrong now."""
+    last = max((r["window_start"] for r in counts if r[partials.LABELLED]), default=None)
+    if last is None:
+        return []
+    return [r for r in counts if last - timedelta(seconds=QUALITY_SECONDS) < r["window_start"] <= last]
 
 
 def _newest_version(counts: Sequence[Row]) -> str:

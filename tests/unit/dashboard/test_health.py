@@ -81,7 +81,16 @@ def test_accuracy_is_of_the_labelled_alone():
     (health,) = healths(counts)
 
     assert (health.accuracy.value, health.accuracy.n) == (0.9, 40)
-    assert (health.completeness.value, health.completeness.n) == (0.2, 200)
+    assert (health.completeness.value, health.completeness.n) == (0.4, 100)
+
+
+def test_accuracy_of_long_ago_does_not_hide_that_of_now():
+    counts = [window(0, labelled=100, correct=99), window(900, labelled=10, correct=5), window(910)]
+
+    (health,) = healths(counts)
+
+    assert (health.accuracy.value, health.accuracy.n) == (0.5, 10)
+    assert health.accuracy.at == START + timedelta(seconds=900)
 
 
 def test_no_labels_is_not_an_accuracy_of_nought():
