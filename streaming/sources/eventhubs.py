@@ -6,7 +6,7 @@ Hubs is used. A replayed micro-batch has the same rows, as long as the hub still
 The connection string is no option, since options show up in plans: the option names the environment variable or the
 file that holds it, and each Python worker reads it there.
 
-Admission control needs Spark 4.2; on 4.1 a micro-batch takes all there is.
+Admission control needs Spark 4.2; on 4.1 a micro-batch takes all there is (run once on 4.1.0: it reads and resumes).
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
