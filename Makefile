@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 ONLY ?=
 
-.PHONY: help env demo test lint fmt typing-path bench soak wheel lock clean
+.PHONY: help env demo test lint fmt docs typing-path bench soak wheel lock clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -39,6 +39,9 @@ lint: env typing-path  ## ruff, mypy, import-linter
 fmt: env  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: env  ## write the pages that follow from the code
+	$(BIN)/python docs/generate.py
 
 # An editable install that maps folders is an import hook, which mypy and import-linter cannot see: they read these links.
 typing-path:

@@ -1,0 +1,31 @@
+"""Write the pages that follow from the code: ``make docs``. A test fails while they are stale."""
+
+from pathlib import Path
+
+from pegel.conf.documentation import settings_page
+from pegel.schemas.documentation import EVENTS, event_schema, events_page, tables_page
+from pegel.schemas.tables import TABLES
+
+DOCS = Path(__file__).parent
+
+
+def pages() -> dict[str, str]:
+    """Every generated file below ``docs/``, by its path there."""
+    return {
+        "tables.md": tables_page(TABLES.values()),
+        "settings.md": settings_page(),
+        "events/README.md": events_page(),
+        **{f"events/{name}.schema.json": event_schema(name) for name in EVENTS},
+    }
+
+
+def main() -> None:
+    """Write them."""
+    for path, text in pages().items():
+        file = DOCS / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The contracts as pages for people and as JSON Schema for other programs. Pure: ``docs/generate.py`` writes them."""
+
+import json
+from collections.abc import Iterable
+
+from pydantic import BaseModel
+
+from pegel.schemas.columns import Table
+from pegel.schemas.events import REASONS, SCHEMA_VERSION, FeedbackEvent, PredictionEvent
+
+EVENTS: dict[str, type[BaseModel]] = {"prediction": PredictionEvent, "feedback": FeedbackEvent}
+"""The events that come in, by the name in ``event_type``."""
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_TABLES_HEAD = """# The tables
+
+Made by `make docs` from `schemas/tables.py`; change it there.
+
+Each table is a Delta table under `storage.root` by its name, so that any Delta reader finds it. Rows are only ever appended.
+One process writes a table, all others only read it. Times are UTC. A key holds nothing random and nothing read from a clock,
+so a micro-batch that is done again makes the same rows, and Delta refuses them.
+"""
+
+
+def tables_page(tables: Iterable[Table]) -> str:
+    """All tables as one page of Markdown.
+
+    Example:
+        >>> from pegel.schemas.columns import Column
+        >>> page = tables_page([Table("t", "one row", ("a",), "stream", (Column("a", "map<string,int>", "x | y"),))])
+        >>> print(page.splitlines()[-1])
+        | `a` | `map<string,int>` | yes | x \\| y |
+    """
+    return _TABLES_HEAD + "".join(_table(table) for table in tables)
+
+
+def event_schema(name: str) -> str:
+    """The JSON Schema of an event, as the text of a file.
+
+    Args:
+        name: a key of :data:`EVENTS`.
+    """
+    schema = EVENTS[name].model_json_schema(by_alias=True, mode="validation")
+    whole = {"$schema": _DIALECT, "$id": f"urn:pegel:{name}:{SCHEMA_VERSION}", **schema}
+    return json.dumps(whole, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+
+
+def events_page() -> str:
+    """What an event is, with an example of each, as a page of Markdown."""
+    reasons = ", ".join(f"`{reason}`" for reason in REASONS)
+    examples = "".join(
+        f"\n## {name.capitalize()}\n\n{(EVENTS[name].__doc__ or '').strip()} Schema: [{name}.schema.json]({name}.schema.json)."
+        f"\n\n```json\n{json.dumps(EXAMPLES[name], indent=2, ensure_ascii=False)}\n```\n"
+        for name in EVENTS
+    )
+    return _EVENTS_HEAD.format(reasons=reasons) + examples
+
+
+_EVENTS_HEAD = """# The events
+
+Made by `make docs` from `schemas/events.py`; change it there.
+
+An event is one JSON object in UTF-8, at most 1 MiB. Names follow the OpenTelemetry GenAI conventions where these have one.
+Times are RFC 3339 with an offset. Fields that a version does not know are kept. Predictions and feedback have a hub each.
+An event that breaks the contract is kept as a dead letter with the first reason that holds, in this order: {reasons}.
+The producer makes `event_id` and `feedback_id`; a copy carries the same id, and is counted as a duplicate and not stored again.
+E-mail addresses and secrets are masked before the first table.
+"""
+
+EXAMPLES: dict[str, dict[str, object]] = {
+    "prediction": {
+        "schema_version": SCHEMA_VERSION,
+        "event_type": "prediction",
+        "event_id": "0197f3a2-6c1e-7d43-9b1a-3f0c5a1e77d0",
+        "event_time": "2026-11-25T03:00:00.123456Z",
+        "model_name": "assistant",
+        "model_version": "7",
+        "input": "what is my balance",
+        "features": {"known_word_share": 0.98},
+        "output": "balance",
+        "probabilities": {"balance": 0.91, "bill_due": 0.04},
+        "segments": {"channel": "web"},
+        "latency_ms": 12.5,
+        "gen_ai.usage.input_tokens": 4,
+    },
+    "feedback": {
+        "schema_version": SCHEMA_VERSION,
+        "event_type": "feedback",
+        "feedback_id": "0197f3a2-9e50-7c11-8f6e-0b1d2c3a4f55",
+        "event_id": "0197f3a2-6c1e-7d43-9b1a-3f0c5a1e77d0",
+        "prediction_time": "2026-11-25T03:00:00.123456Z",
+        "feedback_time": "2026-11-25T03:00:20Z",
+        "kind": "label",
+        "label": "balance",
+    },
+}
+"""One valid event of each kind."""
+
+
+def _table(table: Table) -> str:
+    key = ", ".join(f"`{name}`" for name in table.key)
+    rows = "".join(
+        f"| `{c.name}` | `{_cell(c.type)}` | {'yes' if c.nullable else 'no'} | {_cell(c.meaning)} |\n"
+        for c in table.columns
+    )
+    return (
+        f"\n## `{table.name}`\n\nOne row is {table.meaning}. Key: {key}. Written by: {table.writer}.\n\n"
+        f"| column | type | may be null | meaning |\n|---|---|---|---|\n{rows}"
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
