@@ -13,9 +13,9 @@ _HEAD = """# The settings
 
 Made by `make docs` from `conf/settings.py`; change it there.
 
-Later wins over earlier: defaults, the file of `--config`, the environment (`PEGEL__STORAGE__ROOT=…` sets `storage.root`),
-`--set storage.root=…`. A key that is not here is refused, and the nearest one is named. A secret is never a setting: settings
-say where it lies, as `{env: NAME}` or `{file: PATH}`.
+Later wins over earlier: defaults, the file of `--config`, the environment (`PEGEL__STORAGE__ROOT=…` sets
+`storage.root`), `--set storage.root=…`. A key that is not here is refused, and the nearest one is named. A secret is
+never a setting: settings say where it lies, as `{env: NAME}` or `{file: PATH}`.
 """
 
 
@@ -28,10 +28,8 @@ def _section(name: str, field: FieldInfo) -> str:
     kind = field.annotation
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return f"\n## `{name}`\n\nMore Spark configuration by its own names, e.g. `spark.driver.memory: 2g`.\n"
-    rows = "".join(
-        f"| `{key}` | {_cell(type_)} | {_cell(default)} |\n" for key, type_, default in _settings(name, kind)
-    )
-    meaning = " ".join((kind.__doc__ or "").split())
+    rows = "".join(f"| `{key}` | {_cell(of)} | {_cell(default)} |\n" for key, of, default in _settings(name, kind))
+    meaning = " ".join((kind.__doc__ or "").split()).replace("``", "`")
     return f"\n## `{name}`\n\n{meaning}\n\n| setting | type | default |\n|---|---|---|\n{rows}"
 
 
@@ -49,9 +47,7 @@ def _settings(prefix: str, section: type[BaseModel]) -> list[tuple[str, str, str
 def _type(field: FieldInfo) -> str:
     kind = field.annotation
     name = kind.__name__ if isinstance(kind, type) and not getattr(kind, "__args__", ()) else str(kind)
-    short = (
-        name.replace("typing.", "").replace("pegel.conf.secret_ref.SecretRef", "secret").replace("SecretRef", "secret")
-    )
+    short = name.replace("typing.", "").replace(f"{SecretRef.__module__}.", "").replace(SecretRef.__name__, "secret")
     bounds = " and ".join(_bound(rule) for rule in field.metadata if _bound(rule))
     return f"{short}, {bounds}" if bounds else short
 

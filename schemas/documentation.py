@@ -17,9 +17,9 @@ _TABLES_HEAD = """# The tables
 
 Made by `make docs` from `schemas/tables.py`; change it there.
 
-Each table is a Delta table under `storage.root` by its name, so that any Delta reader finds it. Rows are only ever appended.
-One process writes a table, all others only read it. Times are UTC. A key holds nothing random and nothing read from a clock,
-so a micro-batch that is done again makes the same rows, and Delta refuses them.
+Each table is a Delta table under `storage.root` by its name, so that any Delta reader finds it. Rows are only ever
+appended. One process writes a table, all others only read it. Times are UTC. A key holds nothing random and nothing
+read from a clock, so a micro-batch that is done again makes the same rows, and they are not stored twice.
 """
 
 
@@ -28,9 +28,9 @@ def tables_page(tables: Iterable[Table]) -> str:
 
     Example:
         >>> from pegel.schemas.columns import Column
-        >>> page = tables_page([Table("t", "one row", ("a",), "stream", (Column("a", "map<string,int>", "x | y"),))])
-        >>> print(page.splitlines()[-1])
-        | `a` | `map<string,int>` | yes | x \\| y |
+        >>> page = tables_page([Table("t", "an event", ("a",), "stream", (Column("a", "int", "what"),))])
+        >>> page.splitlines()[-1]
+        '| `a` | `int` | yes | what |'
     """
     return _TABLES_HEAD + "".join(_table(table) for table in tables)
 
@@ -49,23 +49,27 @@ def event_schema(name: str) -> str:
 def events_page() -> str:
     """What an event is, with an example of each, as a page of Markdown."""
     reasons = ", ".join(f"`{reason}`" for reason in REASONS)
-    examples = "".join(
-        f"\n## {name.capitalize()}\n\n{(EVENTS[name].__doc__ or '').strip()} Schema: [{name}.schema.json]({name}.schema.json)."
-        f"\n\n```json\n{json.dumps(EXAMPLES[name], indent=2, ensure_ascii=False)}\n```\n"
-        for name in EVENTS
-    )
-    return _EVENTS_HEAD.format(reasons=reasons) + examples
+    return _EVENTS_HEAD.format(reasons=reasons) + "".join(_event(name) for name in EVENTS)
+
+
+def _event(name: str) -> str:
+    meaning = (EVENTS[name].__doc__ or "").strip().replace("``", "`")
+    example = json.dumps(EXAMPLES[name], indent=2, ensure_ascii=False)
+    file = f"{name}.schema.json"
+    return f"\n## {name.capitalize()}\n\n{meaning} Schema: [{file}]({file}).\n\n```json\n{example}\n```\n"
 
 
 _EVENTS_HEAD = """# The events
 
 Made by `make docs` from `schemas/events.py`; change it there.
 
-An event is one JSON object in UTF-8, at most 1 MiB. Names follow the OpenTelemetry GenAI conventions where these have one.
-Times are RFC 3339 with an offset. Fields that a version does not know are kept. Predictions and feedback have a hub each.
-An event that breaks the contract is kept as a dead letter with the first reason that holds, in this order: {reasons}.
-The producer makes `event_id` and `feedback_id`; a copy carries the same id, and is counted as a duplicate and not stored again.
-E-mail addresses and secrets are masked before the first table.
+An event is one JSON object in UTF-8, at most 1 MiB. Names follow the OpenTelemetry GenAI conventions where these have
+one. Times are RFC 3339 with an offset. Fields that a version does not know are kept. Predictions and feedback have a hub
+each. The producer makes `event_id` and `feedback_id`; a copy carries the same id, is counted as a duplicate and is not
+stored again. E-mail addresses and secrets are masked before the first table.
+
+An event that breaks the contract is kept as a dead letter with the first reason that holds, in this order:
+{reasons}.
 """
 
 EXAMPLES: dict[str, dict[str, object]] = {
@@ -101,8 +105,8 @@ EXAMPLES: dict[str, dict[str, object]] = {
 def _table(table: Table) -> str:
     key = ", ".join(f"`{name}`" for name in table.key)
     rows = "".join(
-        f"| `{c.name}` | `{_cell(c.type)}` | {'yes' if c.nullable else 'no'} | {_cell(c.meaning)} |\n"
-        for c in table.columns
+        f"| `{column.name}` | `{_cell(column.type)}` | {'yes' if column.nullable else 'no'} | {_cell(column.meaning)} |\n"
+        for column in table.columns
     )
     return (
         f"\n## `{table.name}`\n\nOne row is {table.meaning}. Key: {key}. Written by: {table.writer}.\n\n"
