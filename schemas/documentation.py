@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
-from pegel.schemas.columns import Table
+from pegel.schemas.columns import Column, Table
 from pegel.schemas.events import REASONS, SCHEMA_VERSION, FeedbackEvent, PredictionEvent
 
 EVENTS: dict[str, type[BaseModel]] = {"prediction": PredictionEvent, "feedback": FeedbackEvent}
@@ -64,8 +64,8 @@ _EVENTS_HEAD = """# The events
 Made by `make docs` from `schemas/events.py`; change it there.
 
 An event is one JSON object in UTF-8, at most 1 MiB. Names follow the OpenTelemetry GenAI conventions where these have
-one. Times are RFC 3339 with an offset. Fields that a version does not know are kept. Predictions and feedback have a hub
-each. The producer makes `event_id` and `feedback_id`; a copy carries the same id, is counted as a duplicate and is not
+one. Times are RFC 3339 with an offset. Fields that a version does not know are kept. Predictions and feedback have a
+hub each. The producer makes `event_id` and `feedback_id`; a copy carries the same id, is counted as a duplicate and is not
 stored again. E-mail addresses and secrets are masked before the first table.
 
 An event that breaks the contract is kept as a dead letter with the first reason that holds, in this order:
@@ -104,14 +104,16 @@ EXAMPLES: dict[str, dict[str, object]] = {
 
 def _table(table: Table) -> str:
     key = ", ".join(f"`{name}`" for name in table.key)
-    rows = "".join(
-        f"| `{column.name}` | `{_cell(column.type)}` | {'yes' if column.nullable else 'no'} | {_cell(column.meaning)} |\n"
-        for column in table.columns
-    )
+    rows = "".join(_column(column) for column in table.columns)
     return (
         f"\n## `{table.name}`\n\nOne row is {table.meaning}. Key: {key}. Written by: {table.writer}.\n\n"
         f"| column | type | may be null | meaning |\n|---|---|---|---|\n{rows}"
     )
+
+
+def _column(column: Column) -> str:
+    nullable = "yes" if column.nullable else "no"
+    return f"| `{column.name}` | `{_cell(column.type)}` | {nullable} | {_cell(column.meaning)} |\n"
 
 
 def _cell(text: str) -> str:
