@@ -65,8 +65,8 @@ Made by `make docs` from `schemas/events.py`; change it there.
 
 An event is one JSON object in UTF-8, at most 1 MiB. Names follow the OpenTelemetry GenAI conventions where these have
 one. Times are RFC 3339 with an offset. Fields that a version does not know are kept. Predictions and feedback have a
-hub each. The producer makes `event_id` and `feedback_id`; a copy carries the same id, is counted as a duplicate and is not
-stored again. E-mail addresses and secrets are masked before the first table.
+hub each. The producer makes `event_id` and `feedback_id`; a copy carries the same id, is counted as a duplicate and is
+not stored again. E-mail addresses and secrets are masked before the first table.
 
 An event that breaks the contract is kept as a dead letter with the first reason that holds, in this order:
 {reasons}.
