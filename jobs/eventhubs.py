@@ -34,7 +34,7 @@ DEFAULT_PARTITIONS = 2
 def build_parser() -> argparse.ArgumentParser:
     """The arguments of this job."""
     parser = arguments.build_parser("eventhubs", "Run a local Event Hubs that speaks AMQP 1.0.")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"on 127.0.0.1 (default: {DEFAULT_PORT})")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"on 127.0.0.1 (default: {DEFAULT_PORT})")
     parser.add_argument("--data", type=Path, default=Path(".pegel/eventhubs"), help="the folder of the events")
     parser.add_argument(
         "--hub", action="append", default=[], metavar="NAME:PARTITIONS", dest="hubs",
@@ -81,6 +81,13 @@ async def _serve(server: EventHubsServer, key_name: str, shown: str, *, stop_at_
         LOG.info("listening on port %d; stop with Ctrl-C", server.port)
         await stop.wait()
     await server.stop()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        msg = f"{text!r} is no port; it can be 1 to 65535, or 0 for a free one"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _hubs(texts: Sequence[str], source: SourceSettings) -> dict[str, int]:

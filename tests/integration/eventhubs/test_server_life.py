@@ -111,6 +111,13 @@ def test_a_hub_that_makes_no_sense_is_a_settings_error(tmp_path, hub):
         eventhubs.main(["--port", "0", "--data", str(tmp_path), "--available-now", "--hub", hub])
 
 
+def test_a_port_that_is_none_is_a_usage_error(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        eventhubs.main(["--port", "99999", "--data", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "'99999' is no port" in capsys.readouterr().err
+
+
 def test_two_servers_cannot_share_a_folder(tmp_path):
     other = EventHubsServer({"orders": 1}, tmp_path)
     with (
