@@ -97,7 +97,7 @@ setup(
     package_dir=PACKAGE_DIR,
     package_data={
         "pegel": ["py.typed"],
-        "pegel.conf": ["*.yml"],
+        "pegel.conf": ["*.yml", "azure/*.kql"],
         "pegel.dashboard": ["templates/*", "static/*"],
         "pegel.schemas": ["*.json", "*.yml"],
         "pegel.runbook": ["*.md"],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
+
 from pegel.alerts.sink import Alert, DeliveryError
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import AzureMonitorSettings

@@ -3,10 +3,11 @@
 from typing import Annotated, Literal
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
 from pegel.conf.loading import read_text
 from pegel.errors import SettingsError
 from pegel.schemas.policy import Action, Policy, Rule, RuleKind
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 

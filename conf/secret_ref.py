@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from pegel.errors import SettingsError
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from pegel.errors import SettingsError
 
 
 class SecretRef(BaseModel):

@@ -3,8 +3,9 @@
 import hashlib
 from typing import Literal
 
-from pegel.conf.secret_ref import SecretRef
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pegel.conf.secret_ref import SecretRef
 
 
 class _Section(BaseModel):

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from deltalake.exceptions import DeltaError
+
 from pegel.alerts.azure_monitor import AzureMonitorSink
 from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.jsonl import JsonLinesSink

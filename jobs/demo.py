@@ -12,12 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from rich.console import Console
+
 from pegel.jobs.wiring.arguments import exit_with
 from pegel.local.demo.queries import clinc_pool, generated_pool
 from pegel.local.demo.run import FAULTS, Demo, DemoPlan
 from pegel.local.demo.story import CLOSED
 from pegel.local.demo.traffic import TrafficPlan
-from rich.console import Console
 
 COLOURS = {
     "drift begins": "yellow",

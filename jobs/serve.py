@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
+
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Sequence
 
 import typer
+
 from pegel import __version__
 from pegel.jobs.wiring.arguments import exit_with
 

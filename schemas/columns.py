@@ -6,6 +6,7 @@ Types are written as in Spark's DDL; :func:`arrow_type` knows the few that Pegel
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+
 from pegel.errors import ContractError
 
 _SIMPLE = {

@@ -44,19 +44,14 @@ class Tally:
 
     def add(self, other: "Tally", sign: int = 1) -> None:
         """Add (or with ``sign=-1`` take away) another tally, in place. Exact, in any order."""
-        for name, count in other.counts.items():
-            self.counts[name] += sign * count
+        _add_counts(self.counts, other.counts, sign)
         for column, cells in other.cells.items():
-            mine = self.cells.setdefault(column, Counter())
-            for cell, count in cells.items():
-                mine[cell] += sign * count
+            _add_counts(self.cells.setdefault(column, Counter()), cells, sign)
         for column, (q, q2) in other.sums.items():
             old = self.sums.get(column, (0, 0))
             self.sums[column] = (old[0] + sign * q, old[1] + sign * q2)
         for column, names in other.categories.items():
-            mine_names = self.categories.setdefault(column, Counter())
-            for name, count in names.items():
-                mine_names[name] += sign * count
+            _add_counts(self.categories.setdefault(column, Counter()), names, sign)
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
@@ -136,6 +131,14 @@ def partial_from_row(row: Mapping[str, Any]) -> Partial:
         row["last_enqueued"],
         tally_from_row(row),
     )
+
+
+def _add_counts(mine: Counter[Any], other: Mapping[Any, int], sign: int) -> None:
+    # Counter's own methods are several times faster than a loop over its items.
+    if sign >= 0:
+        mine.update(other)
+    else:
+        mine.subtract(other)
 
 
 def _pairs(value: Any) -> dict[Any, Any]:

@@ -309,8 +309,8 @@ DELIVERIES = Table(
 
 WEBHOOK_CALLS = Table(
     "webhook_calls",
-    "a call that the webhook accepted, stored before it was answered",
-    ("call_id",),
+    "a call that the webhook accepted, stored before it was answered, and what came of it",
+    ("call_id", "outcome", "detail"),
     "webhook",
     (
         Column("call_id", "string", "hash of alertId, monitorCondition and firedDateTime", nullable=False),

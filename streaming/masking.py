@@ -6,9 +6,10 @@ The rules and their promises are in :mod:`pegel.schemas.masking`; ``masked`` mea
 from functools import reduce
 from itertools import groupby
 
-from pegel.schemas.masking import RULES, MaskingRule
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
+
+from pegel.schemas.masking import RULES, MaskingRule
 
 
 def masked(column: Column) -> Column:

@@ -4,11 +4,12 @@ A line is an event: its partition is the name of its file, its offset the number
 the time at which the file was last changed. So a file must be moved into its folder whole and never be changed.
 """
 
-from pegel.conf.settings import SourceSettings
-from pegel.errors import SettingsError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
+
+from pegel.conf.settings import SourceSettings
+from pegel.errors import SettingsError
 
 PREDICTIONS_FOLDER = "predictions"
 FEEDBACK_FOLDER = "feedback"
@@ -29,15 +30,15 @@ def read_files(spark: SparkSession, settings: SourceSettings) -> DataFrame:
     A file becomes one row before it is cut into lines, so files should stay well below the memory of a worker.
 
     Returns:
-        a streaming frame ``hub string, partition string, offset bigint, enqueued_time timestamp, body binary``. A replay
-        reads the same lines under the same offsets.
+        a streaming frame ``hub string, partition string, offset bigint, enqueued_time timestamp, body binary``. A
+        replay reads the same lines under the same offsets.
 
     Raises:
         SettingsError: if no path is set or a folder is missing.
     """
     root = settings.files.path.rstrip("/")
     if not root:
-        msg = "source.kind is 'files' but source.files.path is empty; name the folder that holds predictions/ and feedback/"
+        msg = "source.kind is 'files' but source.files.path is empty; name the folder of predictions/ and feedback/"
         raise SettingsError(msg)
     files = settings.files.max_files_per_trigger
     predictions = _lines(spark, f"{root}/{PREDICTIONS_FOLDER}", settings.predictions_hub, files)

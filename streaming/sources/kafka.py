@@ -7,10 +7,11 @@ holds the position, nothing is committed to a consumer group, and a replayed bat
 import os
 from collections.abc import Mapping
 
-from pegel.conf.settings import SourceSettings
-from pegel.errors import OutsideError
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.functions import coalesce, col, lit
+
+from pegel.conf.settings import SourceSettings
+from pegel.errors import OutsideError
 
 # The text of the settings is the user name, whatever the service; the password is the whole connection string.
 _USER = "$ConnectionString"

@@ -1,7 +1,8 @@
 """The one place that chooses where events come from. Edge."""
 
-from pegel.conf.settings import SourceSettings
 from pyspark.sql import DataFrame, SparkSession
+
+from pegel.conf.settings import SourceSettings
 
 
 def read_events(spark: SparkSession, settings: SourceSettings) -> DataFrame:

@@ -12,11 +12,12 @@ References:
     quality control and dynamical systems" (window-limited rules).
 """
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from math import sqrt
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import ncx2
 
 from pegel.schemas import grids
@@ -50,21 +51,63 @@ def level(average_run_length: float, columns: int) -> float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pools:
+    """What the pooled blocks of one column say at each lag that can be judged, before any bound is asked.
+
+    Attributes:
+        lags: how many blocks each pool holds, ascending; shape ``(r,)`` as all that follow.
+        n: events in each pool.
+        statistic: T.
+        df: its degrees of freedom, above 0.
+        variance: ``1/n + 1/m``.
+        phi: over-dispersion; T / phi is judged.
+        noncentrality: of the null law of T / phi.
+        counts: the pools, shape ``(r, k)``.
+        scores: standardised location, scale, skew and tails, shape ``(r, J)``; no columns for a categorical column.
+    """
+
+    lags: IntArray
+    n: IntArray
+    statistic: FloatArray
+    df: IntArray
+    variance: FloatArray
+    phi: FloatArray
+    noncentrality: FloatArray
+    counts: IntArray
+    scores: FloatArray
+
+
 class ColumnTest:
     """The test of one column against one baseline.
 
-    Attributes:
+    Args:
         bins: the column's bins with the baseline's counts.
         dispersion: how the baseline's blocks differ; None while that is unknown. Then the test is uncalibrated, and
             rings only for what is significant against the null hypotheses 'a shift of at most 0.05 standard
             deviations' and 'a total variation between categories of at most 0.02'.
     """
 
-    bins: Bins
-    dispersion: Dispersion | None = None
+    def __init__(self, bins: Bins, dispersion: Dispersion | None = None) -> None:
+        self.bins = bins
+        self.dispersion = dispersion
+        self._m = int(bins.baseline.sum())
+        self._ordered = bins.baseline[bins.ordered]
+        self._m_ordered = int(self._ordered.sum())
+        self._shares = self._ordered / max(1, self._m_ordered)
+        usable = self._m_ordered >= MIN_EVENTS
+        self._phi = legendre_scores(self._shares) if usable else np.zeros((0, self._ordered.size))
+        # For numbers: how many are ordinary, then the bins apart. For categories: all bins.
+        self._apart = bins.baseline[~bins.ordered]
+        if bins.kind == grids.NUMERIC:
+            self._apart = np.concatenate([[self._m_ordered], self._apart])
 
-    def judge(self, blocks: IntArray, alpha: float) -> ColumnVerdict | None:
-        """Judge the newest block together with those before it.
+    @property
+    def calibrated(self) -> bool:
+        """Whether the bound keeps the false-alarm budget."""
+        return self.dispersion is not None and self.dispersion.calibrated
+
+    def pool(self, blocks: IntArray, alpha: float) -> Pools | None:
+        """Pool the newest block with those before it and compare each pool with the baseline.
 
         Args:
             blocks: counts per bin of the last blocks, the newest last, shape ``(b, k)`` with b at most 64; not more
@@ -72,126 +115,124 @@ class ColumnTest:
             alpha: level of one comparison, see :func:`level`.
 
         Returns:
-            the verdict at the lag where the statistic is the largest multiple of its bound (the shortest such lag);
             None if no lag has :data:`MIN_EVENTS` events, or the baseline has not, or it has nothing to compare.
         """
-        lags, pools = self._pools(blocks)
-        if not lags:
+        if self._m < MIN_EVENTS or not len(blocks):
             return None
-        found = _statistic(self.bins, pools, self._slack, alpha)
-        known = np.flatnonzero(found.df > 0)
-        if not known.size:
-            return None
-        phi, noncentrality = self._null(lags, found.variance)
-        thresholds = np.ones(len(lags))
-        thresholds[known] = _bounds(alpha, found.df[known], noncentrality[known] / phi[known]) * phi[known]
-        best = int(known[np.argmax(found.statistic[known] / thresholds[known])])
-        statistic, threshold = float(found.statistic[best]), float(thresholds[best])
-        tail = ncx2.sf(statistic / phi[best], found.df[best], noncentrality[best] / phi[best])
-        pool = pools[best : best + 1]
-        plain = _statistic(self.bins, pool, 0.0, alpha) if self._slack > 0 else found.row(best)
-        return ColumnVerdict(
-            column=self.bins.column,
-            rang=statistic > threshold,
-            calibrated=self.dispersion is not None and self.dispersion.calibrated,
-            lag=lags[best],
-            n=int(found.n[best]),
-            statistic=statistic,
-            threshold=threshold,
-            p_value=float(np.clip(tail, 0.0, 1.0)),
-            effect=plain.effect,
-            direction=_direction(self.bins, pool[0], plain),
-        )
-
-    @property
-    def _slack(self) -> float:
-        return YOUNG_SLACK if self.dispersion is None else 0.0
-
-    def _pools(self, blocks: IntArray) -> tuple[list[int], IntArray]:
-        if int(self.bins.baseline.sum()) < MIN_EVENTS or not len(blocks):
-            return [], blocks
         backwards = np.cumsum(blocks[::-1], axis=0)
         allowed = LAGS if self.dispersion is None else LAGS[: len(self.dispersion.phi)]
         lags = [lag for lag in allowed if lag <= len(blocks) and backwards[lag - 1].sum() >= MIN_EVENTS]
-        return lags, backwards[[lag - 1 for lag in lags]]
+        if not lags:
+            return None
+        counts = backwards[[lag - 1 for lag in lags]]
+        statistic, df, scores = self._statistic(counts, YOUNG_SLACK if self.dispersion is None else 0.0, alpha)
+        known = df > 0
+        if not known.any():
+            return None
+        n = counts.sum(axis=1)
+        variance = 1 / n + 1 / self._m
+        phi, dead_band_squared = self._null(lags)
+        found = Pools(
+            np.array(lags), n, statistic, df, variance, phi, dead_band_squared / variance / phi, counts, scores
+        )
+        return found if known.all() else _rows(found, known)
 
-    def _null(self, lags: list[int], variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-        # Over-dispersion and noncentrality of the null law at each lag.
+    def judge(self, blocks: IntArray, alpha: float) -> ColumnVerdict | None:
+        """Pool and decide; see :meth:`pool` and :func:`decide`."""
+        pools = self.pool(blocks, alpha)
+        return None if pools is None else decide([(self, pools, alpha)])[0]
+
+    def verdict(self, pools: Pools, best: int, threshold: float, p_value: float, alpha: float) -> ColumnVerdict:
+        """Say what the pool ``best`` means."""
+        pool = pools.counts[best : best + 1]
+        statistic, df, scores = self._statistic(pool, 0.0, alpha)
+        # T overestimates the squared shift by df * variance, which is what chance alone adds.
+        squared = float((statistic[0] - df[0]) * pools.variance[best])
+        return ColumnVerdict(
+            column=self.bins.column,
+            rang=bool(pools.statistic[best] > threshold),
+            calibrated=self.calibrated,
+            lag=int(pools.lags[best]),
+            n=int(pools.n[best]),
+            statistic=float(pools.statistic[best]),
+            threshold=threshold,
+            p_value=p_value,
+            effect=sqrt(max(0.0, squared)),
+            direction=self._direction(pool[0], float(statistic[0]), scores[0] ** 2),
+        )
+
+    def _null(self, lags: list[int]) -> tuple[FloatArray, float]:
+        # Over-dispersion at each lag, and the squared shift that the null hypothesis allows.
         if self.dispersion is not None:
-            phi = np.array([self.dispersion.phi[LAGS.index(lag)] for lag in lags])
-            return phi, self.dispersion.dead_band_squared / variance
+            return np.array(self.dispersion.phi[: len(LAGS)])[[LAGS.index(lag) for lag in lags]], (
+                self.dispersion.dead_band_squared
+            )
         # The slack has moved the categories' null hypothesis already.
-        dead_band = WIDE_DEAD_BAND if self.bins.kind == grids.NUMERIC else 0.0
-        return np.ones(len(lags)), dead_band**2 / variance
+        return np.ones(len(lags)), WIDE_DEAD_BAND**2 if self.bins.kind == grids.NUMERIC else 0.0
+
+    def _statistic(self, pools: IntArray, slack: float, alpha: float) -> tuple[FloatArray, IntArray, FloatArray]:
+        # T, its degrees of freedom and the scores of each pool.
+        if self.bins.kind != grids.NUMERIC:
+            test = share_test(pools, self._apart, slack, alpha)
+            return test.statistic, test.df, np.zeros((len(pools), 0))
+        # Given how many values are ordinary numbers, their shape is independent of how many are not.
+        ordinary = pools[:, self.bins.ordered]
+        scores, df = self._shape(ordinary)
+        statistic = np.sum(scores**2, axis=1)
+        apart = pools[:, ~self.bins.ordered]
+        if apart.any() or self._m_ordered < self._m:
+            test = share_test(np.column_stack([ordinary.sum(axis=1), apart]), self._apart, slack, alpha)
+            statistic, df = statistic + test.statistic, df + test.df
+        return statistic, df, scores
+
+    def _shape(self, counts: IntArray) -> tuple[FloatArray, IntArray]:
+        n = counts.sum(axis=1)
+        # Measured at 20 bins: with 50 events the law's tail at 1e-6 is seven times too light, with 200 about twice.
+        usable = n >= max(MIN_EVENTS, MIN_EXPECTED * self._ordered.size)
+        n = np.maximum(n, 1)
+        means = (counts / n[:, None] - self._shares) @ self._phi.T
+        z = means / np.sqrt(1 / n + 1 / max(1, self._m_ordered))[:, None]
+        return np.where(usable[:, None], z, 0.0), np.where(usable, len(self._phi), 0)
+
+    def _direction(self, pool: IntArray, statistic: float, squares: FloatArray) -> str:
+        moved = np.abs(pool / pool.sum() - self.bins.baseline / self._m)
+        if self.bins.kind != grids.NUMERIC:
+            return self.bins.labels[int(np.argmax(moved))]
+        if not squares.size or statistic - float(squares.sum()) > float(squares.max()):
+            return self.bins.labels[int(np.argmax(np.where(self.bins.ordered, -1.0, moved)))]
+        return NAMES[int(np.argmax(squares))]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Statistic:
-    # One entry per pool: T, its degrees of freedom, events, 1/n + 1/m; the standardised scores have the shape (r, J).
-    statistic: FloatArray
-    df: IntArray
-    n: IntArray
-    variance: FloatArray
-    scores: FloatArray
+def decide(tests: Sequence[tuple[ColumnTest, Pools, float]]) -> list[ColumnVerdict]:
+    """Compare the pools of many columns with their bounds; all at once, as asking for a bound is slow.
 
-    def row(self, i: int) -> "_Statistic":
-        one = slice(i, i + 1)
-        return _Statistic(self.statistic[one], self.df[one], self.n[one], self.variance[one], self.scores[one])
+    A column rings if ``T > phi * q``, with q the upper alpha quantile of the noncentral chi-squared law.
 
-    @property
-    def effect(self) -> float:
-        # Of the first pool. T overestimates the squared shift by df * variance, which is what chance alone adds.
-        return sqrt(max(0.0, float((self.statistic[0] - self.df[0]) * self.variance[0])))
+    Args:
+        tests: each column's test, its pools and the level of one comparison.
 
-
-def _statistic(bins: Bins, pools: IntArray, slack: float, alpha: float) -> _Statistic:
-    n = pools.sum(axis=1)
-    variance = 1 / n + 1 / bins.baseline.sum()
-    if bins.kind != grids.NUMERIC:
-        test = share_test(pools, bins.baseline, slack, alpha)
-        return _Statistic(test.statistic, test.df, n, variance, np.zeros((len(pools), 0)))
-    # Given how many values are ordinary numbers, their shape is independent of how many are not.
-    scores, df = _shape(bins, pools)
-    statistic = np.sum(scores**2, axis=1)
-    ordinary, apart = bins.ordered, ~bins.ordered
-    if pools[:, apart].any() or bins.baseline[apart].any():
-        samples = np.column_stack([pools[:, ordinary].sum(axis=1), pools[:, apart]])
-        baseline = np.concatenate([[bins.baseline[ordinary].sum()], bins.baseline[apart]])
-        test = share_test(samples, baseline, slack, alpha)
-        statistic, df = statistic + test.statistic, df + test.df
-    return _Statistic(statistic, df, n, variance, scores)
+    Returns:
+        for each column the verdict at the lag where T is the largest multiple of its bound (the shortest such lag).
+    """
+    if not tests:
+        return []
+    sizes = [len(pools.lags) for _, pools, _ in tests]
+    df = np.concatenate([pools.df for _, pools, _ in tests])
+    noncentrality = np.concatenate([pools.noncentrality for _, pools, _ in tests])
+    alphas = np.repeat([alpha for _, _, alpha in tests], sizes)
+    phi = np.concatenate([pools.phi for _, pools, _ in tests])
+    statistic = np.concatenate([pools.statistic for _, pools, _ in tests])
+    thresholds = ncx2.isf(alphas, df, noncentrality) * phi
+    starts = np.cumsum([0, *sizes[:-1]])
+    best = np.array(
+        [at + np.argmax(statistic[at : at + k] / thresholds[at : at + k]) for at, k in zip(starts, sizes, strict=True)]
+    )
+    p_values = np.clip(ncx2.sf(statistic[best] / phi[best], df[best], noncentrality[best]), 0.0, 1.0)
+    return [
+        test.verdict(pools, int(at - start), float(thresholds[at]), float(p_value), alpha)
+        for (test, pools, alpha), start, at, p_value in zip(tests, starts, best, p_values, strict=True)
+    ]
 
 
-def _shape(bins: Bins, pools: IntArray) -> tuple[FloatArray, IntArray]:
-    counts, baseline = pools[:, bins.ordered], bins.baseline[bins.ordered]
-    n, m = counts.sum(axis=1), int(baseline.sum())
-    # Measured at 20 bins: with 50 events the law's tail at 1e-6 is seven times too light, with 200 about twice.
-    usable = n >= max(MIN_EVENTS, MIN_EXPECTED * baseline.size)
-    if m < MIN_EVENTS or not usable.any():
-        return np.zeros((len(pools), 0)), np.zeros(len(pools), dtype=np.int64)
-    shares = baseline / m
-    phi = _scores_of(shares.tobytes())
-    n = np.maximum(n, 1)
-    z = (counts / n[:, None] - shares) @ phi.T / np.sqrt(1 / n + 1 / m)[:, None]
-    return np.where(usable[:, None], z, 0.0), np.where(usable, len(phi), 0)
-
-
-@lru_cache(maxsize=4096)
-def _scores_of(shares: bytes) -> FloatArray:
-    return legendre_scores(np.frombuffer(shares, dtype=np.float64))
-
-
-def _bounds(alpha: float, df: IntArray, noncentrality: FloatArray) -> FloatArray:
-    bounds: FloatArray = ncx2.isf(alpha, df, noncentrality)
-    return bounds
-
-
-def _direction(bins: Bins, pool: IntArray, found: _Statistic) -> str:
-    moved = np.abs(pool / pool.sum() - bins.baseline / bins.baseline.sum())
-    if bins.kind != grids.NUMERIC:
-        return bins.labels[int(np.argmax(moved))]
-    squares = found.scores[0] ** 2
-    apart = float(found.statistic[0]) - float(squares.sum())
-    if not squares.size or apart > float(squares.max()):
-        return bins.labels[int(np.argmax(np.where(bins.ordered, -1.0, moved)))]
-    return NAMES[int(np.argmax(squares))]
+def _rows(pools: Pools, which: npt.NDArray[np.bool_]) -> Pools:
+    return Pools(*(getattr(pools, f.name)[which] for f in fields(pools)))

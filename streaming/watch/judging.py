@@ -1,13 +1,14 @@
 """From closed blocks and final windows to verdicts. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
 from pegel.schemas.partials import Tally
 from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict
-from pegel.streaming.statistics.alarm import level
+from pegel.streaming.statistics.alarm import ColumnTest, Pools, decide, level
 from pegel.streaming.watch.blocks import Block, BlockStream, windows_of
 from pegel.streaming.watch.reference import Comparison
 
@@ -28,38 +29,59 @@ def run_length(alerts_per_month: float, shortest_block_seconds: float) -> float:
     return MONTH_SECONDS / shortest_block_seconds / alerts_per_month
 
 
-def judge_block(
-    stream: BlockStream, block: Block, comparison: Comparison | None, average_run_length: float, segments: int
-) -> BlockVerdict:
-    """Judge the newest block of a stream together with those before it, and start the lags of what rang again.
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A block that has just closed, and what it is judged by.
+
+    Attributes:
+        stream: the blocks of its key, ``block`` the last of them.
+        comparison: None while the version has no baseline: then there is no verdict.
+        alpha: level of one comparison.
+    """
+
+    stream: BlockStream
+    block: Block
+    comparison: Comparison | None
+    alpha: float
+
+
+def judge_blocks(closed: Sequence[Closed]) -> list[BlockVerdict]:
+    """Judge blocks together with those before them, and start the lags of the columns that rang again.
 
     Args:
-        stream: the blocks of one key, ``block`` the last of them; its ``restart`` is changed.
-        block: the newest.
-        comparison: None while the version has no baseline: then there is no verdict.
-        average_run_length: see :func:`run_length`.
-        segments: how many segments share the budget.
+        closed: the blocks that closed in a micro-batch, at most one a key; their streams' ``restart`` is changed.
 
     Returns:
-        a verdict for each column that can be judged. The windows, the onset and the first pooled micro-batch are those
-        of the loudest column that rang; of the block alone if none did.
+        in the same order, each with a verdict for every column that can be judged. The windows, the onset and the first
+        pooled micro-batch are those of the loudest column that rang; of the block alone if none did.
     """
-    columns: list[ColumnVerdict] = []
-    if comparison is not None:
-        alpha = level(average_run_length, len(comparison.watched) * segments)
-        for name in comparison.watched:
-            blocks = np.array([pooled.bins[name] for pooled in stream.pooled(name)])
-            verdict = comparison.columns[name].test.judge(blocks, alpha)
-            if verdict is not None:
-                columns.append(verdict)
-    rang = [v for v in columns if v.rang]
+    owners: list[int] = []
+    tests: list[tuple[ColumnTest, Pools, float]] = []
+    for i, one in enumerate(closed):
+        if one.comparison is None:
+            continue
+        for name in one.comparison.watched:
+            test = one.comparison.columns[name].test
+            pools = test.pool(np.array([block.bins[name] for block in one.stream.pooled(name)]), one.alpha)
+            if pools is not None:
+                owners.append(i)
+                tests.append((test, pools, one.alpha))
+    columns: list[list[ColumnVerdict]] = [[] for _ in closed]
+    for i, verdict in zip(owners, decide(tests), strict=True):
+        columns[i].append(verdict)
+    return [_block_verdict(one, found) for one, found in zip(closed, columns, strict=True)]
+
+
+def _block_verdict(one: Closed, columns: Sequence[ColumnVerdict]) -> BlockVerdict:
+    block = one.block
+    rang = [verdict for verdict in columns if verdict.rang]
     pooled = [block]
     since: datetime | None = None
     if rang:
-        loudest = max(rang, key=lambda v: v.statistic / v.threshold)
-        pooled = stream.pooled(loudest.column)[-loudest.lag :]
+        loudest = max(rang, key=lambda verdict: verdict.statistic / verdict.threshold)
+        pooled = one.stream.pooled(loudest.column)[-loudest.lag :]
         since = windows_of(pooled)[0][0]
-        stream.restart.update((v.column, block.block_no + 1) for v in rang)
+        one.stream.restart.update((verdict.column, block.block_no + 1) for verdict in rang)
     return BlockVerdict(
         *block.key,
         block.block_no,
@@ -75,22 +97,23 @@ def judge_block(
     )
 
 
-def judge_sum(
-    tally: Tally, columns: Sequence[str], comparison: Comparison, average_run_length: float, segments: int
-) -> tuple[ColumnVerdict, ...]:
+def judge_sum(tally: Tally, columns: Sequence[str], comparison: Comparison, alpha: float) -> tuple[ColumnVerdict, ...]:
     """Judge the sum of some windows by the same rule at lag 1, at the same level.
 
     Args:
         tally: the sum, on the baseline's grid.
         columns: which columns to judge; names that are not watched are passed over.
         comparison: the version's.
-        average_run_length: see :func:`run_length`.
-        segments: how many segments share the budget.
+        alpha: level of one comparison.
     """
-    alpha = level(average_run_length, len(comparison.watched) * segments)
-    wanted = [name for name in comparison.watched if name in set(columns)]
     found = [
         comparison.columns[name].test.judge(comparison.columns[name].bins.count(tally)[None, :], alpha)
-        for name in wanted
+        for name in comparison.watched
+        if name in columns
     ]
     return tuple(verdict for verdict in found if verdict is not None)
+
+
+def alpha_of(comparison: Comparison, average_run_length: float, segments: int) -> float:
+    """The level of one comparison, when ``segments`` segments share the budget of a version."""
+    return level(average_run_length, len(comparison.watched) * segments)

@@ -7,16 +7,18 @@ micro-batch that an open block holds.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from pegel.schemas.verdicts import BlockVerdict
+from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict
 from pegel.streaming.watch.blocks import Block, BlockStream, Window
 
 Row = dict[str, Any]
+
+_VERDICT = tuple(f.name for f in fields(ColumnVerdict))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def block_row(verdict: BlockVerdict, block: Block, restart: Mapping[str, int], s
         "last_enqueued": verdict.last_enqueued,
         "baseline_id": verdict.baseline_id or None,
         "grid": block.grid,
-        "verdicts": [asdict(column) for column in verdict.columns],
+        "verdicts": [{name: getattr(column, name) for name in _VERDICT} for column in verdict.columns],
         "state": json.dumps(state, separators=(",", ":")),
     }
 

@@ -15,7 +15,7 @@ from pegel.errors import ContractError
 from pegel.schemas.partials import Partial
 from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, Evidence
 from pegel.streaming.watch import judging, state
-from pegel.streaming.watch.blocks import Block, BlockStreams
+from pegel.streaming.watch.blocks import BlockStreams, Key
 from pegel.streaming.watch.metrics import metric_rows
 from pegel.streaming.watch.reference import Comparison, References
 from pegel.streaming.watch.watermark import PartitionClock, Watermark
@@ -90,16 +90,16 @@ class Watcher:
         final_before = self._watermark.time
         self._watermark.advance(partition_clock)
         self._streams.feed(batch_id, partials)
-        closed = [self._close(key, batch_id) for key in self._streams.ripe()]
+        closed, verdicts = self._close_blocks(batch_id)
         revisions = self._windows.absorb(batch_id, partials, final_before)
         metrics: list[Row] = []
         for revision in revisions:
             metrics += metric_rows(revision, batch_id, self._comparison(*revision.window.key[:2]))
         rows = [
-            state.block_row(verdict, block, restart, self._state(batch_id) if i == 0 else None)
-            for i, (verdict, block, restart) in enumerate(closed)
+            state.block_row(verdict, one.block, one.stream.restart, self._state(batch_id) if i == 0 else None)
+            for i, (one, verdict) in enumerate(zip(closed, verdicts, strict=True))
         ]
-        return WatchOutput([verdict for verdict, _, _ in closed], rows, metrics)
+        return WatchOutput(verdicts, rows, metrics)
 
     def judge_windows(self, evidence: Evidence) -> tuple[ColumnVerdict, ...] | None:
         """Judge the windows of an unconfirmed incident by the same rule, once all of them are final.
@@ -118,8 +118,7 @@ class Watcher:
             return ()
         key = (evidence.model, evidence.version, evidence.segment)
         tally = self._windows.sum_of(key, evidence.windows, comparison.grid_id, self._last)
-        segments = self._streams.segments_of(evidence.model, evidence.version)
-        return judging.judge_sum(tally, evidence.columns, comparison, self._run_length, segments)
+        return judging.judge_sum(tally, evidence.columns, comparison, self._alpha(comparison, key))
 
     def restore(
         self,
@@ -175,13 +174,17 @@ class Watcher:
                 found = self._comparisons[model, version] = Comparison(reference)
         return found
 
-    def _close(self, key: tuple[str, str, str], batch_id: int) -> tuple[BlockVerdict, Block, dict[str, int]]:
-        comparison = self._comparison(key[0], key[1])
-        block = self._streams.close(key, batch_id, comparison)
-        stream = self._streams.streams[key]
-        segments = self._streams.segments_of(key[0], key[1])
-        verdict = judging.judge_block(stream, block, comparison, self._run_length, segments)
-        return verdict, block, dict(stream.restart)
+    def _close_blocks(self, batch_id: int) -> tuple[list[judging.Closed], list[BlockVerdict]]:
+        closed = []
+        for key in self._streams.ripe():
+            comparison = self._comparison(key[0], key[1])
+            block = self._streams.close(key, batch_id, comparison)
+            alpha = self._alpha(comparison, key) if comparison else 0.0
+            closed.append(judging.Closed(self._streams.streams[key], block, comparison, alpha))
+        return closed, judging.judge_blocks(closed)
+
+    def _alpha(self, comparison: Comparison, key: Key) -> float:
+        return judging.alpha_of(comparison, self._run_length, self._streams.segments_of(key[0], key[1]))
 
     def _state(self, batch_id: int) -> state.StreamState:
         return state.StreamState(

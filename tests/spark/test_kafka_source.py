@@ -4,6 +4,7 @@ import io
 import pytest
 from confluent_kafka import Producer
 from equipment.kafka_broker import KafkaBroker
+
 from pegel.conf.settings import KafkaSettings, SourceSettings
 from pegel.streaming.sources.kafka import explain_kafka_failure, read_kafka
 

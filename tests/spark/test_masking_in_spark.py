@@ -5,6 +5,7 @@ import pytest
 from equipment.maskable_texts import maskable_documents, maskable_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pegel.schemas.masking import mask
 from pegel.streaming.masking import masked
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from pegel.schemas.policy import Action, Policy, Rule, RuleKind
 from pegel.schemas.verdicts import BatchFacts, BlockVerdict, ColumnVerdict
 

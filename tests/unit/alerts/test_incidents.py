@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from pegel.alerts.incident import alert_key, incident_key, version_order
 from pegel.alerts.incidents import Incidents
 from pegel.schemas.policy import Action, Rule, RuleKind

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.outbox import Backoff, Outbox
 from pegel.alerts.sink import DeliveryError

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from pegel.alerts.policy import load_policy
 from pegel.errors import SettingsError
 from pegel.schemas.policy import Action, RuleKind

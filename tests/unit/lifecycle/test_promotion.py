@@ -87,3 +87,25 @@ def test_of_two_promoters_at_once_one_gives_way(tables: DeltaTables, start: date
         promote(registry, Overtaken(tables._root), MOVE, now=start)
     assert [row["new_version"] for row in moves_of(tables, "assistant")] == ["9"]
     assert registry.aliases["champion"] == "1"
+
+
+def test_commit_is_refused_if_another_process_wins_between_check_and_commit(
+    tables: DeltaTables, start: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pegel.tables import delta
+
+    write = delta.write_deltalake
+    other = DeltaTables(tables._root)
+
+    def overtaken(target: Any, data: Any, **options: Any) -> None:
+        monkeypatch.setattr(delta, "write_deltalake", write)
+        row = {"model": "assistant", "expected_version": "1", "new_version": "9", "at": start, "by": "x", "reason": "p"}
+        assert other.append("promotions", [row], ("promotions/assistant", 1))
+        write(target, data, **options)
+
+    monkeypatch.setattr(delta, "write_deltalake", overtaken)
+    registry: Any = Aliases()
+    with pytest.raises(OutsideError, match="promotions"):
+        promote(registry, tables, MOVE, now=start)
+    assert [row["new_version"] for row in moves_of(tables, "assistant")] == ["9"]
+    assert registry.aliases["champion"] == "1"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from equipment.maskable_texts import maskable_documents, maskable_texts
 from hypothesis import given, settings
+
 from pegel.schemas.masking import RULES, mask
 
 CORPUS = json.loads((Path(__file__).parents[2] / "corpus" / "masking.json").read_text(encoding="utf-8"))

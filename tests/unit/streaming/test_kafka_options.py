@@ -1,4 +1,5 @@
 import pytest
+
 from pegel.conf.settings import KafkaSettings, SourceSettings
 from pegel.streaming.sources.kafka import explain_kafka_failure, kafka_options
 

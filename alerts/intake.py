@@ -1,0 +1,169 @@
+"""What happens to a call that was let in: stored first, then answered, then acted on. Edge: owns ``webhook_calls``.
+
+A retraining starts only for a call that fired, of a rule in the settings, about an incident that the table ``alerts``
+itself says is confirmed and asks for one; and once for each incident, whatever arrives how often in which order.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pegel.alerts.webhook_call import FIRED, WebhookCall, parse_call
+from pegel.schemas.policy import Action, AlertState
+from pegel.tables.delta import DeltaTables
+
+
+class Outcome(StrEnum):
+    """What came of a call."""
+
+    STORED = "stored"
+    STARTED = "started"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+_ENDED = (Outcome.STARTED, Outcome.DUPLICATE, Outcome.IGNORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a call: 202 if it is new, 200 if it was known."""
+
+    status: int
+    outcome: Outcome
+    detail: str
+
+
+class Intake:
+    """The calls of this webhook, past and present.
+
+    Args:
+        tables: where ``alerts`` is read and ``webhook_calls`` is written; no other process writes the latter.
+        rules: the alert rules that may start a retraining.
+        wake: called after a call was stored that has to be acted on.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        tables: DeltaTables,
+        rules: tuple[str, ...],
+        wake: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._tables = tables
+        self._rules = rules
+        self._wake = wake
+        self._now = now
+        self._lock = threading.Lock()
+        self._written: set[tuple[str, str, str | None]] = set()
+        self._known: dict[str, Outcome] = {}
+        self._waiting: dict[str, WebhookCall] = {}
+        self._taken: dict[str, str] = {}
+        self._recall()
+
+    @property
+    def waiting(self) -> list[WebhookCall]:
+        """The calls that are stored and have not started their retraining yet, the oldest first."""
+        with self._lock:
+            return list(self._waiting.values())
+
+    def accept(self, body: bytes) -> Accepted:
+        """Store a call.
+
+        Raises:
+            CallError: if the body is no common alert.
+            OutsideError: if a table cannot be read or written; nothing is promised then, and the call has to come back.
+        """
+        call = parse_call(body)
+        with self._lock:
+            if call.call_id in self._known:
+                return Accepted(200, Outcome.DUPLICATE, "this call was taken before")
+            outcome, detail = self._judge(call)
+            self._write(call, outcome, None, detail)
+            self._remember(call, outcome)
+        if outcome is Outcome.STORED:
+            self._wake()
+        return Accepted(202, outcome, detail)
+
+    def why_not(self, call: WebhookCall) -> str | None:
+        """Why the table ``alerts`` does not ask for this retraining (any more); None if it does."""
+        rows = self._tables.read("alerts", "SELECT incident_id, model, sequence, state, action FROM t")
+        mine = [row for row in rows if row["incident_id"] == call.incident_id and row["model"] == call.model]
+        if not mine:
+            return "no incident of this id and model is known"
+        latest = max(mine, key=lambda row: row["sequence"])
+        if latest["state"] != AlertState.CONFIRMED:
+            return f"the incident is {latest['state']}, not confirmed"
+        if latest["action"] != Action.RETRAIN:
+            return f"the incident asks for {latest['action']}, not for a retraining"
+        return None
+
+    def record(self, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
+        """Write what came of a stored call.
+
+        Raises:
+            OutsideError: if the table cannot be written.
+        """
+        with self._lock:
+            if (call.call_id, outcome.value, detail) not in self._written:
+                self._write(call, outcome, run_id, detail)
+            self._remember(call, outcome)
+
+    def _judge(self, call: WebhookCall) -> tuple[Outcome, str]:
+        if call.condition != FIRED:
+            return Outcome.IGNORED, "only a call that fired starts a retraining"
+        if call.alert_rule not in self._rules:
+            return Outcome.IGNORED, "the alert rule is not in webhook.rules"
+        reason = self.why_not(call)
+        if reason is not None:
+            return Outcome.IGNORED, reason
+        if call.incident_id in self._taken:
+            return (
+                Outcome.DUPLICATE,
+                f"call {self._taken[call.incident_id]} has started the retraining of this incident",
+            )
+        return Outcome.STORED, "a retraining starts"
+
+    def _write(self, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
+        row = {
+            "call_id": call.call_id,
+            "received_at": self._now(),
+            "azure_alert_id": call.azure_alert_id,
+            "condition": call.condition,
+            "alert_rule": call.alert_rule,
+            "model": call.model,
+            "incident_id": call.incident_id,
+            "outcome": outcome.value,
+            "run_id": run_id,
+            "detail": detail,
+        }
+        self._tables.append("webhook_calls", [row])
+        self._written.add((call.call_id, outcome.value, detail))
+
+    def _remember(self, call: WebhookCall, outcome: Outcome) -> None:
+        self._known[call.call_id] = outcome
+        if outcome in _ENDED:
+            self._waiting.pop(call.call_id, None)
+        else:
+            self._waiting[call.call_id] = call
+        if outcome in (Outcome.STORED, Outcome.STARTED, Outcome.FAILED):
+            self._taken[call.incident_id] = call.call_id
+        elif outcome is Outcome.IGNORED and self._taken.get(call.incident_id) == call.call_id:
+            del self._taken[call.incident_id]
+
+    def _recall(self) -> None:
+        rows = self._tables.read("webhook_calls")
+        # Of two rows of one moment, the one that ends the call is the later one.
+        for row in sorted(rows, key=lambda row: (row["received_at"], row["outcome"] in _ENDED)):
+            self._written.add((row["call_id"], row["outcome"], row["detail"]))
+            self._remember(_call_from_row(row), Outcome(row["outcome"]))
+
+
+def _call_from_row(row: Mapping[str, Any]) -> WebhookCall:
+    names = ("call_id", "azure_alert_id", "condition", "alert_rule", "model", "incident_id")
+    return WebhookCall(*(row[name] for name in names))

@@ -1,0 +1,182 @@
+"""Starting the retraining job for an incident, exactly once and until it has started. Edge.
+
+The job's id comes from the settings alone; from outside comes only the id of an incident that the table ``alerts``
+knows.
+"""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pegel.alerts.intake import Intake, Outcome
+from pegel.alerts.outbox import Backoff
+from pegel.alerts.webhook_call import WebhookCall
+from pegel.conf.settings import DatabricksSettings
+from pegel.errors import OutsideError, PegelError, SettingsError
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+_log = logging.getLogger(__name__)
+
+FIRST_ATTEMPT = 1
+"""An alert asks for the first retraining of an incident; a further one is a person's decision."""
+
+BACKOFF_CAP_SECONDS = 60.0
+
+_CALL_SECONDS = 20
+_SDK_RETRY_SECONDS = 30
+_DETAIL_LENGTH = 500
+
+
+def idempotency_token(incident_id: str, attempt: int) -> str:
+    """64 characters, the most that the service takes; with the same token it starts one run only.
+
+    Example:
+        >>> len(idempotency_token("0123456789abcdef", 1))
+        64
+    """
+    return hashlib.sha256(f"{incident_id}:{attempt}".encode()).hexdigest()
+
+
+class DatabricksJobTrigger:
+    """Starts the retraining job by ``jobs.run_now``.
+
+    Args:
+        settings: the workspace, its token and the job.
+
+    Raises:
+        SettingsError: if no job is named.
+    """
+
+    def __init__(self, settings: DatabricksSettings) -> None:
+        if settings.retrain_job_id <= 0:
+            msg = "databricks.retrain_job_id is not set; give the id of the job that runs pegel retrain"
+            raise SettingsError(msg)
+        self._settings = settings
+        self._client: WorkspaceClient | None = None
+
+    def start(self, incident_id: str) -> str:
+        """Start the retraining of an incident, or find the run that was started before, and return its id.
+
+        Raises:
+            OutsideError: if the job service is away or refuses; the same call may then be made again.
+        """
+        from databricks.sdk.service.jobs import QueueSettings
+
+        try:
+            if self._client is None:
+                self._client = _client(self._settings)
+            wait = self._client.jobs.run_now(
+                self._settings.retrain_job_id,
+                idempotency_token=idempotency_token(incident_id, FIRST_ATTEMPT),
+                job_parameters={"incident_id": incident_id},
+                queue=QueueSettings(enabled=True),
+            )
+        # DatabricksError is an OSError, as is every error of requests; the SDK's own chain raises ValueError.
+        except (OSError, ValueError, TimeoutError) as error:
+            msg = f"job {self._settings.retrain_job_id} could not be started: {type(error).__name__}: {error}"
+            raise OutsideError(msg) from error
+        return str(wait.run_id)
+
+
+class RetrainQueue:
+    """Acts on stored calls until each has started its retraining, with capped waits between the tries.
+
+    Args:
+        intake: the calls; what comes of them is recorded there, and what was left by a process that died waits there.
+        start: starts the retraining of an incident and returns the id of the run.
+        backoff: the waits; it is tried as long as the incident asks for it.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        start: Callable[[str], str],
+        backoff: Backoff,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._intake = intake
+        self._start = start
+        self._backoff = backoff
+        self._now = now
+        self._tries: dict[str, tuple[int, datetime]] = {}
+
+    def step(self) -> float | None:
+        """Try every call that is due; return the seconds until the next one is, None if no call waits."""
+        for call in self._intake.waiting:
+            tries, due = self._tries.get(call.call_id, (0, self._now()))
+            if due <= self._now():
+                self._try(call, tries + 1)
+        waiting = [self._tries[call.call_id][1] for call in self._intake.waiting if call.call_id in self._tries]
+        return max(0.0, (min(waiting) - self._now()).total_seconds()) if waiting else None
+
+    def _try(self, call: WebhookCall, tries: int) -> None:
+        try:
+            reason = self._intake.why_not(call)
+            if reason is not None:
+                self._intake.record(call, Outcome.IGNORED, None, reason)
+                return
+            run_id = self._start(call.incident_id)
+            self._intake.record(call, Outcome.STARTED, run_id, "the retraining has started")
+            _log.info("incident %s: retraining run %s has started", call.incident_id, run_id)
+        except Exception as error:  # nothing may end the one thread that starts retrainings
+            wait = self._backoff.delay_seconds(tries)
+            self._tries[call.call_id] = (tries, self._now() + timedelta(seconds=wait))
+            said = str(error) if isinstance(error, PegelError) else f"{type(error).__name__}: {error}"
+            _log.warning("incident %s: try %d failed, next in %.0f s: %s", call.incident_id, tries, wait, said)
+            # The first try, then ever more seldom, so that a day of refusals does not fill the table.
+            if tries & (tries - 1) == 0:
+                self._record_failure(call, said[:_DETAIL_LENGTH])
+
+    def _record_failure(self, call: WebhookCall, detail: str) -> None:
+        try:
+            self._intake.record(call, Outcome.FAILED, None, detail)
+        except (PegelError, OSError) as error:
+            _log.warning("incident %s: the failure could not be recorded: %s", call.incident_id, error)
+
+
+class RetrainWorker:
+    """A thread that steps a queue when a call comes in or a wait is over."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """A call was stored."""
+        self._wake.set()
+
+    def start(self, queue: RetrainQueue) -> None:
+        """Begin with what was left before."""
+        self._thread = threading.Thread(target=self._run, args=(queue,), name="retrain-trigger", daemon=True)
+        self._thread.start()
+
+    def stop(self, patience_seconds: float = 5.0) -> None:
+        """End after the try that runs; what waits is taken up at the next start."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(patience_seconds)
+
+    def _run(self, queue: RetrainQueue) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            self._wake.wait(queue.step())
+
+
+def _client(settings: DatabricksSettings) -> "WorkspaceClient":
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.config import Config
+
+    options: dict[str, Any] = {"http_timeout_seconds": _CALL_SECONDS, "retry_timeout_seconds": _SDK_RETRY_SECONDS}
+    if settings.host:
+        options["host"] = settings.host
+    if settings.token is not None:
+        options |= {"token": settings.token.read(), "auth_type": "pat"}
+    return WorkspaceClient(config=Config(**options))

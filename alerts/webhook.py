@@ -1,0 +1,109 @@
+"""The intake of Azure's action group: ``POST /alerts/azure`` and ``GET /health``. Edge.
+
+An action group tries again only after 408, 429, 503, 504 and broken connections, so that whatever goes wrong on this
+side is answered with 503, and a call is stored before it is answered with 202.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from pegel.alerts.intake import Intake
+from pegel.alerts.webhook_call import CallError
+from pegel.alerts.webhook_token import TokenCheck, TokenError
+
+_log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 256 * 1024
+"""The largest common alert, as the vendor says."""
+BODY_SECONDS = 5
+
+
+class _BodyError(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status, self.detail = status, detail
+
+
+def create_app(
+    intake: Intake,
+    tokens: TokenCheck,
+    on_start: Callable[[], None] = lambda: None,
+    on_stop: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """The application.
+
+    Args:
+        intake: what happens to a call that was let in.
+        tokens: whose calls are let in.
+        on_start: called when the application starts.
+        on_stop: called when it stops.
+    """
+
+    @asynccontextmanager
+    async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        on_start()
+        yield
+        await run_in_threadpool(on_stop)
+
+    # No pages about the interface: it has one caller, and whoever else finds it needs no help.
+    app = FastAPI(title="Pegel webhook", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/health")
+    async def _health() -> dict[str, Any]:
+        return {"status": "ok", "waiting": len(intake.waiting)}
+
+    @app.post("/alerts/azure")
+    async def _azure(request: Request) -> JSONResponse:
+        try:
+            return await _take(request, intake, tokens)
+        except ClientDisconnect:
+            return _refused(408, "the caller hung up")
+        except Exception as error:
+            _log.exception("a call could not be taken: %s", type(error).__name__)
+            return _refused(503, "the call could not be taken now, come again")
+
+    return app
+
+
+async def _take(request: Request, intake: Intake, tokens: TokenCheck) -> JSONResponse:
+    try:
+        await run_in_threadpool(tokens.check, request.headers.get("authorization"))
+        body = await _body(request)
+        accepted = await run_in_threadpool(intake.accept, body)
+    except TokenError as error:
+        return _refused(error.status, error.reason)
+    except _BodyError as error:
+        return _refused(error.status, error.detail)
+    except CallError as error:
+        return _refused(400, str(error))
+    return JSONResponse({"outcome": accepted.outcome, "detail": accepted.detail}, accepted.status)
+
+
+async def _body(request: Request) -> bytes:
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        raise _BodyError(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise _BodyError(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+    except TimeoutError:
+        raise _BodyError(408, f"the body did not arrive within {BODY_SECONDS} s") from None
+    return bytes(body)
+
+
+def _refused(status: int, reason: str) -> JSONResponse:
+    _log.warning("a call was answered with %d: %s", status, reason)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse({"detail": reason}, status, headers)

@@ -1,0 +1,65 @@
+"""Take the calls of Azure's action group and start retrainings: ``pegel webhook --config FILE``."""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+
+from pegel.alerts.intake import Intake
+from pegel.alerts.outbox import Backoff
+from pegel.alerts.retrain_trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
+from pegel.alerts.webhook import create_app
+from pegel.alerts.webhook_token import TokenCheck
+from pegel.conf.settings import Settings
+from pegel.errors import OutsideError
+from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.jobs.wiring.web_server import listen, serve
+from pegel.tables.delta import DeltaTables
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until the job is stopped; with ``--available-now`` try once what was stored and not started, and stop.
+
+    Raises:
+        SettingsError: if the issuer of the tokens or the job is not named.
+        OutsideError: if the port is taken, or with ``--available-now`` if a retraining could not be started.
+    """
+    arguments = parse(build_parser("webhook", "Take the calls of Azure's action group and start retrainings."), argv)
+    settings = arguments.settings
+    if arguments.available_now:
+        return start_waiting(settings)
+    tokens = TokenCheck(settings.webhook)
+    taken = listen(settings.webhook.host, settings.webhook.port, "webhook")
+    serve(build_app(settings, tokens), taken, "webhook")
+    return 0
+
+
+def build_app(settings: Settings, tokens: TokenCheck) -> FastAPI:
+    """The application with the thread that starts retrainings."""
+    worker = RetrainWorker()
+    intake = Intake(DeltaTables(settings.storage.root), settings.webhook.rules, worker.wake)
+    queue = _queue(settings, intake)
+    return create_app(intake, tokens, lambda: worker.start(queue), worker.stop)
+
+
+def start_waiting(settings: Settings) -> int:
+    """Try every stored call that has not started its retraining, once.
+
+    Raises:
+        OutsideError: if one could not be started.
+    """
+    intake = Intake(DeltaTables(settings.storage.root), settings.webhook.rules)
+    _queue(settings, intake).step()
+    if intake.waiting:
+        msg = f"{len(intake.waiting)} retrainings could not be started; the table webhook_calls says why, try again"
+        raise OutsideError(msg)
+    return 0
+
+
+def _queue(settings: Settings, intake: Intake) -> RetrainQueue:
+    # It is tried as long as the incident asks for it, so that the number of attempts has no end of its own.
+    backoff = Backoff(BACKOFF_CAP_SECONDS, max_attempts=2**31)
+    return RetrainQueue(intake, DatabricksJobTrigger(settings.databricks).start, backoff)
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,294 @@
+"""What one event is: a prediction, a feedback, or refused and why. Plain Python, none of ingest's code.
+
+It says the rules of ``schemas/events.py`` a second time, in other words, so that a slip in either shows.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+from pegel.schemas import events as names
+from pegel.schemas.masking import mask
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event as a hub holds it; ``offset`` is its sequence number in the partition."""
+
+    hub: str
+    partition: str
+    offset: int
+    enqueued: datetime
+    body: bytes
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.hub, self.partition, self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An event with what it says: ``reason`` and the masked body if it is refused, else the values of its row."""
+
+    event: LoggedEvent
+    is_feedback: bool
+    reason: str | None
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dead_letter(self) -> dict[str, Any]:
+        body = self.event.body
+        return {
+            "reason": self.reason,
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "body": mask(_shown(body.decode("utf-8", "replace"))),
+        }
+
+
+class WrittenNumber(float):
+    """A number with a point or an exponent, and how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "WrittenNumber":
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
+class _Refusal(Exception):  # noqa: N818
+    """The reason code, as its one argument."""
+
+
+def judge(event: LoggedEvent, *, is_feedback: bool, future_tolerance_seconds: int) -> Judged:
+    """Read one event as its hub's kind of event."""
+    try:
+        document = _read(event.body)
+        _check_envelope(document, "feedback" if is_feedback else "prediction")
+        values = _read_fields(document, _FEEDBACK if is_feedback else _PREDICTION)
+        times = [values[name] for name in ("event_time", "prediction_time", "feedback_time") if values.get(name)]
+        if max(times) > event.enqueued + timedelta(seconds=future_tolerance_seconds):
+            raise _Refusal(names.FUTURE_TIME)
+    except _Refusal as refusal:
+        return Judged(event, is_feedback, str(refusal))
+    return Judged(event, is_feedback, None, values)
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    if len(body) > 2**20:
+        raise _Refusal(names.TOO_LARGE)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Refusal(names.INVALID_UTF8) from None
+    try:
+        document = json.loads(text, parse_float=WrittenNumber, parse_constant=_refuse, object_pairs_hook=_object)
+    except ValueError:
+        raise _Refusal(names.NOT_JSON_OBJECT) from None
+    if not isinstance(document, dict):
+        raise _Refusal(names.NOT_JSON_OBJECT)
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(text)
+
+
+def _check_envelope(document: Mapping[str, Any], kind: str) -> None:
+    version = document.get("schema_version", 1)
+    if type(version) is not int or version != 1:
+        raise _Refusal(names.UNKNOWN_VERSION)
+    if document.get("event_type", kind) != kind:
+        raise _Refusal(names.WRONG_TYPE)
+
+
+def _read_fields(document: Mapping[str, Any], fields: "Mapping[str, _Field]") -> dict[str, Any]:
+    if any(rule.required and document.get(name) is None for name, rule in fields.items()):
+        raise _Refusal(names.MISSING_FIELD)
+    values: dict[str, Any] = {}
+    for name, rule in fields.items():
+        written = document.get(name)
+        try:
+            values[rule.column] = rule.default if written is None else rule.read(written)
+        except (TypeError, ValueError, OverflowError):
+            raise _Refusal(names.BAD_VALUE) from None
+    unknown = {name: value for name, value in document.items() if name not in fields and name not in _ENVELOPE}
+    if any(name.lower() in fields or name.lower() in _ENVELOPE for name in unknown):
+        raise _Refusal(names.BAD_VALUE)
+    if "input" in fields:
+        values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
+    return values
+
+
+def _masked(text: str | None) -> str | None:
+    return None if text is None else mask(text)
+
+
+def _shown(text: str) -> str:
+    r"""Show the printable characters that a writer hid as ``\u0040``; quotes and the backslash stay."""
+    return re.sub(
+        r"\\u00([2-7][0-9a-fA-F])",
+        lambda found: found[0] if chr(int(found[1], 16)) in '"\\\x7f' else chr(int(found[1], 16)),
+        text,
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _masked_text(value: Any) -> str:
+    return mask(_text(value))
+
+
+def _identifier(value: Any) -> str:
+    if not 1 <= len(_text(value)) <= 128:
+        raise ValueError(value)
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(value)
+    if not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if not 0 <= _number(value) <= 10**12 or value != int(value):
+        raise ValueError(value)
+    return int(value)
+
+
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(?:Z|([+-])(\d{2}):(\d{2}))", re.ASCII)
+
+
+def _time(value: Any) -> datetime:
+    found = _TIME.fullmatch(_text(value))
+    if found is None:
+        raise ValueError(value)
+    day, clock, fraction, sign, hours, minutes = found.groups()
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    if offset > timedelta(hours=18) or int(minutes or 0) > 59:
+        raise ValueError(value)
+    read = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '').ljust(6, '0')[:6]}")
+    read = read.replace(tzinfo=timezone(-offset if sign == "-" else offset)).astimezone(UTC)
+    if read < EPOCH:
+        raise ValueError(value)
+    return read
+
+
+def _kind(value: Any) -> str:
+    if value not in {"label", "rating", "judgement"}:
+        raise ValueError(value)
+    return str(value)
+
+
+def _scalars(value: Any) -> dict[str, str | None]:
+    if not isinstance(value, dict) or any(isinstance(one, dict | list) for one in value.values()):
+        raise TypeError(value)
+    for one in value.values():
+        if isinstance(one, int | float):
+            _number(float(one))
+    return {name: _masked(_as_text(one)) for name, one in value.items()}
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return {name: _number(one) for name, one in value.items()}
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return {name: mask(_text(one)) for name, one in value.items()}
+
+
+def _as_text(value: Any) -> str | None:
+    """A scalar or a nested value as the text that a map of texts holds."""
+    if value is None or isinstance(value, str):
+        return value
+    return _as_json(value)
+
+
+def _as_json(value: Any) -> str:
+    if isinstance(value, WrittenNumber):
+        return _java_double(value) if "e" in value.text.lower() else _plain_decimal(value.text)
+    if isinstance(value, list):
+        return f"[{','.join(_as_json(one) for one in value)}]"
+    if isinstance(value, dict):
+        inner = (f"{json.dumps(name)}:{_as_json(one)}" for name, one in sorted(value.items()))
+        return f"{{{','.join(inner)}}}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain_decimal(text: str) -> str:
+    """12.50 is 12.5, and -0.0 is 0: a decimal without its trailing zeros."""
+    value = Decimal(text)
+    return format(value.normalize(), "f") if value else "0"
+
+
+def _java_double(value: float) -> str:
+    """As Java writes a double: 1000.0, 1.5E-7."""
+    digits, _, exponent = f"{Decimal(repr(float(value))):E}".partition("E")
+    if 1e-3 <= abs(value) < 1e7 or value == 0:
+        return repr(float(value))
+    return f"{digits if '.' in digits else digits + '.0'}E{int(exponent)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    column: str
+    read: Callable[[Any], Any]
+    required: bool = False
+    default: Any = None
+
+
+_ENVELOPE = ("schema_version", "event_type")
+_PREDICTION = {
+    "event_id": _Field("event_id", _identifier, required=True),
+    "event_time": _Field("event_time", _time, required=True),
+    "model_name": _Field("model", _identifier, required=True),
+    "model_version": _Field("version", _identifier, required=True),
+    "prompt_version": _Field("prompt_version", _text),
+    "input": _Field("input", _masked_text),
+    "features": _Field("features", _scalars),
+    "output": _Field("output", _masked_text),
+    "probabilities": _Field("probabilities", _numbers),
+    "segments": _Field("segments", _texts),
+    "latency_ms": _Field("latency_ms", _number),
+    "error.type": _Field("error_type", _masked_text),
+    "gen_ai.request.model": _Field("request_model", _text),
+    "gen_ai.usage.input_tokens": _Field("input_tokens", _count),
+    "gen_ai.usage.output_tokens": _Field("output_tokens", _count),
+    "trace_id": _Field("trace_id", _text),
+}
+_FEEDBACK = {
+    "feedback_id": _Field("feedback_id", _identifier, required=True),
+    "event_id": _Field("event_id", _identifier, required=True),
+    "prediction_time": _Field("prediction_time", _time, required=True),
+    "feedback_time": _Field("feedback_time", _time, required=True),
+    "kind": _Field("kind", _kind, default="label"),
+    "label": _Field("label", _masked_text),
+    "score": _Field("score", _number),
+    "source": _Field("source", _masked_text),
+}

@@ -1,0 +1,117 @@
+"""The delivery job: its loop, its stop, and that MLflow can neither stop an alert nor slow one down."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pegel.alerts.delivery import Dispatcher
+from pegel.alerts.jsonl import JsonLinesSink
+from pegel.alerts.outbox import Backoff
+from pegel.errors import OutsideError
+from pegel.jobs.deliver import deliver, deliver_once
+
+
+@pytest.fixture
+def sent(tmp_path):
+    file = tmp_path / "alerts.jsonl"
+    return lambda: [json.loads(line)["alert_id"] for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+@pytest.fixture
+def dispatcher(tables, tmp_path):
+    return Dispatcher(tables, [JsonLinesSink(str(tmp_path / "alerts.jsonl"))], Backoff(60, 5))
+
+
+@pytest.fixture
+def looping(dispatcher):
+    """Runs the loop in a thread with a given tracker."""
+    stop, threads = threading.Event(), []
+
+    def _loop(track) -> None:
+        threads.append(threading.Thread(target=deliver, args=(dispatcher, track, 0.02, stop), daemon=True))
+        threads[-1].start()
+
+    yield _loop
+    stop.set()
+    for thread in threads:
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+def test_alerts_go_out_while_tracking_fails_at_every_turn(looping, tables, row, sent, wait):
+    turns = []
+
+    def _fail() -> None:
+        turns.append(1)
+        raise RuntimeError("the tracking server is away")
+
+    looping(_fail)
+    tables.append("alerts", [row(1)])
+    wait(lambda: len(sent()) == 1, "the first alert is sent")
+    seen = len(turns)
+    wait(lambda: len(turns) > seen, "tracking is tried again")
+    tables.append("alerts", [row(2)])
+    wait(lambda: len(sent()) == 2, "the second alert is sent")
+
+
+def test_alerts_go_out_while_tracking_hangs_and_it_is_not_begun_twice(looping, tables, row, sent, wait):
+    answered, begun = threading.Event(), []
+
+    def _hang() -> None:
+        begun.append(1)
+        answered.wait(10)
+
+    looping(_hang)
+    for n in (1, 2, 3):
+        tables.append("alerts", [row(n)])
+        wait(lambda n=n: len(sent()) == n, f"alert {n} is sent")
+    assert begun == [1]
+    answered.set()
+
+
+def test_loop_goes_on_after_the_storage_was_away(looping, dispatcher, tables, row, sent, wait, monkeypatch):
+    tables.append("alerts", [row(1)])
+    failures = []
+
+    def _away(_name: str) -> int:
+        failures.append(1)
+        raise OutsideError("the storage is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(tables, "version", _away)
+        looping(lambda: None)
+        wait(lambda: len(failures) > 2, "the storage was asked")
+    wait(sent, "the alert is sent")
+
+
+def test_available_now_sends_what_waits_and_says_what_it_could_not(dispatcher, tables, row, sent, tmp_path):
+    tables.append("alerts", [row(1), row(2)])
+    assert deliver_once(dispatcher, lambda: None) == 0
+    assert len(sent()) == 2
+    (tmp_path / "folder").mkdir()
+    blocked = Dispatcher(tables, [JsonLinesSink(str(tmp_path / "folder"))], Backoff(60, 5))
+    tables.append("alerts", [row(3)])
+    with pytest.raises(OutsideError, match="1 alerts could not be sent"):
+        deliver_once(blocked, lambda: None)
+
+
+def test_job_delivers_until_sigterm_and_ends_with_0(tables, row, sent, tmp_path, wait):
+    tables.append("alerts", [row(1)])
+    settings = {
+        "storage.root": tmp_path / "tables",
+        "delivery.sinks": "[jsonl]",
+        "delivery.jsonl_path": tmp_path / "alerts.jsonl",
+        "delivery.poll_seconds": 0.1,
+        "mlflow.tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
+    }
+    command = [sys.executable, "-m", "pegel.jobs.deliver"]
+    command += [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as job:
+        wait(lambda: sent() or job.poll() is not None, "the alert is sent", 60)
+        job.send_signal(signal.SIGTERM)
+        code = job.wait(30)
+    assert (sent(), code) == ([row(1)["alert_id"]], 0), (tmp_path / "log").read_text()

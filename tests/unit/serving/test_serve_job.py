@@ -1,0 +1,17 @@
+import socket
+
+import pytest
+
+from pegel.errors import OutsideError
+from pegel.jobs.serve import main
+
+
+def test_serve_on_a_taken_port_ends_with_one_sentence_and_code_4() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OutsideError, match=f"cannot listen on 127.0.0.1:{port}.*serving.port") as caught:
+            main(["--set", f"serving.port={port}", "--set", "serving.spool=.pegel/none"])
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
