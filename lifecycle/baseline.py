@@ -14,7 +14,7 @@ from typing import Any
 from pegel.errors import ContractError
 from pegel.lifecycle.registry import LoadedModel
 from pegel.schemas import grids
-from pegel.schemas.grids import Grid, GridColumn
+from pegel.schemas.grids import Grid, GridColumn, grid_from_row
 from pegel.schemas.model_io import Answer
 from pegel.schemas.partials import Tally, tally_to_row
 from pegel.streaming.statistics.counting import count, learn_grid
@@ -162,11 +162,7 @@ def known_grids(tables: DeltaTables, model: str) -> list[Grid]:
     """The grids of a model, oldest first."""
     rows = [row for row in tables.read("grids") if row["model"] == model]
     rows.sort(key=lambda row: (row["created_at"], row["grid"]))
-    return [Grid(row["grid"], model, tuple(_column(c) for c in row["columns"])) for row in rows]
-
-
-def _column(row: dict[str, Any]) -> GridColumn:
-    return GridColumn(**{**row, "categories": tuple(row["categories"] or ())})
+    return [grid_from_row(row) for row in rows]
 
 
 def _shape(columns: Sequence[GridColumn]) -> list[GridColumn]:

@@ -8,8 +8,9 @@ Counts on one grid add up, whatever the order and the split of the events.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 CELLS = 1024
 HALF_RANGE = 8.0
@@ -24,6 +25,8 @@ ABOVE = -4
 
 MISSING_NAME = "__missing__"
 OTHER_NAME = "__other__"
+MAX_NAME_CHARACTERS = 128
+"""A longer text is no category: it is counted as :data:`OTHER_NAME`."""
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -73,6 +76,12 @@ def make_grid(model: str, columns: Sequence[GridColumn]) -> Grid:
     """Freeze columns into a grid whose id is a hash of the content: the same columns give the same id."""
     content = json.dumps([model, [asdict(c) for c in columns]], sort_keys=True)
     return Grid(hashlib.sha256(content.encode()).hexdigest()[:16], model, tuple(columns))
+
+
+def grid_from_row(row: Mapping[str, Any]) -> Grid:
+    """Read one row of ``grids``."""
+    columns = (GridColumn(**{**column, "categories": tuple(column["categories"] or ())}) for column in row["columns"])
+    return Grid(row["grid"], row["model"], tuple(columns))
 
 
 DEFAULT_COLUMNS = (

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from pegel.schemas.grids import Grid, GridColumn, default_grid
-from pegel.tables.delta import DeltaTables, Row
+from pegel.schemas.grids import Grid, default_grid, grid_from_row
+from pegel.tables.delta import DeltaTables
 
 Version = tuple[str, str]
 """(model, version)."""
@@ -29,11 +29,9 @@ class GridCatalog:
         return {one: self._grids.get(one) or default_grid(one[0]) for one in versions}
 
     def _read(self) -> dict[Version, Grid]:
-        known = {row["grid"]: _grid(row) for row in self._tables.read("grids")}
-        rows = self._tables.read("baselines", "SELECT model, version, grid FROM t")
+        known = {row["grid"]: grid_from_row(row) for row in self._tables.read("grids")}
+        rows = self._tables.read(
+            "baselines", "SELECT model, version, grid FROM t ORDER BY created_at DESC, baseline_id DESC"
+        )
+        # The oldest baseline of a version comes last, so it holds; the watch compares with the same.
         return {(row["model"], row["version"]): known[row["grid"]] for row in rows if row["grid"] in known}
-
-
-def _grid(row: Row) -> Grid:
-    columns = (GridColumn(**{**column, "categories": tuple(column["categories"] or ())}) for column in row["columns"])
-    return Grid(row["grid"], row["model"], tuple(columns))
