@@ -114,7 +114,7 @@ def _length(frame: Frame) -> int:
 
 def _fitted(spec: GridColumn, values: Sequence[Any]) -> GridColumn:
     if spec.kind != grids.NUMERIC:
-        names = Counter(_name(v) for v in values if v is not None)
+        names = Counter(name for name in map(_name, (v for v in values if v is not None)) if not _is_long(name))
         ordered = sorted(names, key=lambda name: (-names[name], name))[:MAX_CATEGORIES]
         return replace(spec, center=0.0, scale=1.0, categories=tuple(ordered))
     numbers = _numbers([v for v in values if v is not None])
@@ -146,9 +146,7 @@ def _count_numbers(values: Sequence[Any], column: GridColumn) -> tuple[Counter[i
 
 def _count_names(values: Sequence[Any], column: GridColumn) -> Counter[str]:
     names = Counter(grids.MISSING_NAME if v is None else _name(v) for v in values)
-    if not column.categories:
-        return names
-    known = {*column.categories, grids.MISSING_NAME}
+    known = {*column.categories, grids.MISSING_NAME} if column.categories else {n for n in names if not _is_long(n)}
     counted: Counter[str] = Counter()
     for name, n in names.items():
         counted[name if name in known else grids.OTHER_NAME] += n
@@ -157,6 +155,10 @@ def _count_names(values: Sequence[Any], column: GridColumn) -> Counter[str]:
 
 def _numbers(values: Sequence[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64)
+
+
+def _is_long(name: str) -> bool:
+    return len(name) > grids.MAX_NAME_CHARACTERS
 
 
 def _name(value: Any) -> str:

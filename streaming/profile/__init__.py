@@ -1,0 +1,1 @@
+"""From stored events to partials: integer counts per model version, segment, window and grid, counted in the JVM."""
