@@ -1,9 +1,11 @@
-"""Where a micro-batch is written: every append is of one transaction per table, so a replay writes nothing twice. Edge."""
+"""Where a micro-batch is written: each append is one transaction per table, so a replay writes nothing twice. Edge."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.schemas.tables import STREAM_TABLES, TABLES
 from pegel.tables.delta import DeltaTables
@@ -13,7 +15,8 @@ class StreamTables:
     """The tables that the stream writes.
 
     Large appends go through Spark, those of a few rows that are in Python already through ``deltalake``, which takes a
-    tenth of a second where a Spark job takes half of one. Both write the same transaction: (query id + table, batch_id).
+    tenth of a second where a Spark job takes half of one. Both write the same transaction: (query id and table,
+    batch_id).
 
     Args:
         spark: the session of the query.
@@ -30,20 +33,36 @@ class StreamTables:
         """The table as it stands now."""
         return self._spark.read.format("delta").load(self._tables.uri(name))
 
-    def append(self, name: str, rows: DataFrame, batch_id: int) -> None:
-        """Append a frame that has the table's columns, in any order."""
+    def holds(self, name: str, batch_id: int) -> bool:
+        """Whether the micro-batch, or a later one, has been written to the table."""
+        return self._tables.last_transaction(name, self.app_id(name)) >= batch_id
+
+    def append(self, name: str, rows: DataFrame, batch_id: int) -> int:
+        """Append a frame that has the table's columns, in any order; gives how many rows were written."""
+        written = Observation()
         (
             rows.select(*TABLES[name].names)
+            .observe(written, F.count(F.lit(1)).alias("n"))
             .write.format("delta")
             .mode("append")
             .option("txnAppId", self.app_id(name))
             .option("txnVersion", batch_id)
             .save(self._tables.uri(name))
         )
+        return int(written.get["n"])
+
+    def count(self, name: str, batch_id: int) -> int:
+        """How many rows of the micro-batch the table holds."""
+        rows = self._tables.read(name, f"SELECT count(*) AS n FROM t WHERE batch_id = {batch_id}")
+        return int(rows[0]["n"])
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]], batch_id: int) -> bool:
         """Append a few rows; gives whether they were written, False if there are none or a replay finds them there."""
         return self._tables.append(name, rows, (self.app_id(name), batch_id))
+
+    def append_arrow(self, name: str, rows: pa.Table, batch_id: int) -> bool:
+        """The same for a pyarrow table that has the table's own schema."""
+        return self._tables.append_arrow(name, rows, (self.app_id(name), batch_id))
 
     def app_id(self, name: str) -> str:
         """The application of this query's transactions on a table."""

@@ -73,7 +73,8 @@ def cell_of(value: str, column: GridColumn) -> str:
 
 def q_of(value: str, column: GridColumn) -> str:
     """SQL for q of a value that lies inside the grid: the nearest whole number, halves up."""
-    return f"CAST(floor({grids.Q_SCALE}D * ({value} - {_double(column.center)}) / {_double(column.scale)} + 0.5D) AS BIGINT)"
+    scaled = f"{grids.Q_SCALE}D * ({value} - {_double(column.center)}) / {_double(column.scale)}"
+    return f"CAST(floor({scaled} + 0.5D) AS BIGINT)"
 
 
 def name_of(value: str, column: GridColumn) -> str:
