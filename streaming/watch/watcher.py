@@ -70,6 +70,7 @@ class Watcher:
         self._run_length = judging.run_length(alerts_per_month, shortest_block_seconds)
         self._load = load
         self._comparisons: dict[tuple[str, str], Comparison] = {}
+        self._without: set[tuple[str, str]] = set()
         self._clear()
 
     def advance(self, batch_id: int, partials: Sequence[Partial], partition_clock: PartitionClock) -> WatchOutput:
@@ -87,6 +88,7 @@ class Watcher:
             msg = f"micro-batch {batch_id} does not follow {self._last}; to repeat one, call restore first"
             raise ContractError(msg)
         self._last = batch_id
+        self._without.clear()
         final_before = self._watermark.time
         self._watermark.advance(partition_clock)
         self._streams.feed(batch_id, partials)
@@ -141,6 +143,7 @@ class Watcher:
         rows = [row for row in blocks_rows if row["batch_id"] < batch_id]
         recorded = state.latest_stream_state(rows)
         self._clear()
+        self._without.clear()
         self._last = batch_id - 1
         self._streams.streams = state.restored_streams(rows)
         self._watermark.restore(recorded.clock, recorded.watermark)
@@ -168,10 +171,12 @@ class Watcher:
 
     def _comparison(self, model: str, version: str) -> Comparison | None:
         found = self._comparisons.get((model, version))
-        if found is None:
+        if found is None and (model, version) not in self._without:
             reference = self._references(model, version)
-            if reference is not None:
-                found = self._comparisons[model, version] = Comparison(reference)
+            if reference is None:
+                self._without.add((model, version))
+                return None
+            found = self._comparisons[model, version] = Comparison(reference)
         return found
 
     def _close_blocks(self, batch_id: int) -> tuple[list[judging.Closed], list[BlockVerdict]]:

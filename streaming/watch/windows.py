@@ -86,6 +86,7 @@ class Windows:
         # Windows that were not final at a restart: their sums are loaded once they are.
         self._owed: set[Window] = set()
         self._next_sweep: datetime | None = None
+        self._at = -1
         self._batch: list[Partial] = []
 
     @property
@@ -105,7 +106,7 @@ class Windows:
             the windows to report now, in order of length, start and key: those that have become final, and those that
             were final and have been touched.
         """
-        self._batch = list(partials)
+        self._at, self._batch = batch_id, list(partials)
         touched = self._touched(partials, final_before)
         incomplete = [w for w, keys in touched.items() if self._is_incomplete(w, keys, final_before)]
         loaded = self._loaded(incomplete, batch_id, touched)
@@ -136,7 +137,7 @@ class Windows:
             key: the key.
             windows: base windows.
             grid: counts on other grids are left out.
-            batch_id: the last micro-batch that was absorbed.
+            batch_id: the last micro-batch, absorbed or replayed.
         """
         total = Tally()
         missing = []
@@ -146,7 +147,8 @@ class Windows:
                 total.add(found.tallies.get(grid, Tally()))
             else:
                 missing.append(window)
-        for found in self._read(missing, batch_id, {key}):
+        # The store is asked for what is not at hand: of a micro-batch from before a restart nothing is.
+        for found in self._read(missing, batch_id if batch_id == self._at else batch_id + 1, {key}):
             total.add((found.tallies or {}).get(grid, Tally()))
         return total
 
