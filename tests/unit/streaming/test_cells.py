@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def _counted(rows: list) -> Tally:
 @given(rows=_FRAME, cuts=st.lists(st.integers(0, 60), max_size=4))
 def test_counts_of_parts_add_up_to_the_whole(rows: list, cuts: list[int]) -> None:
     bounds = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
-    parts = total(_counted(rows[a:b]) for a, b in zip(bounds, bounds[1:], strict=False))
+    parts = total(_counted(rows[a:b]) for a, b in pairwise(bounds))
     assert parts == _counted(rows)
 
 
