@@ -18,7 +18,7 @@ $(STAMP): setup.py requirements/lock.txt requirements/bootstrap.txt
 	@$(PYTHON) tests/install/check_machine.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	$(BIN)/python -m pegel.jobs.wiring.jars
 	$(BIN)/python tests/equipment/kafka_jars.py

@@ -98,7 +98,7 @@ class MlflowSettings(_Section):
 
     @property
     def effective_registry_uri(self) -> str:
-        """``registry_uri``, or what goes with the tracking server: Unity Catalog on Databricks, else the server itself."""
+        """``registry_uri``, or what goes with the tracking server: on Databricks Unity Catalog, else the server."""
         databricks = self.tracking_uri.startswith("databricks")
         return self.registry_uri or ("databricks-uc" if databricks else self.tracking_uri)
 

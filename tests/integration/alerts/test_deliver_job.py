@@ -73,7 +73,7 @@ def test_alerts_go_out_while_tracking_hangs_and_it_is_not_begun_twice(looping, t
     answered.set()
 
 
-def test_loop_goes_on_after_the_storage_was_away(looping, dispatcher, tables, row, sent, wait, monkeypatch):
+def test_loop_goes_on_after_the_storage_was_away(looping, tables, row, sent, wait, monkeypatch):
     tables.append("alerts", [row(1)])
     failures = []
 

@@ -61,6 +61,7 @@ def settings_for(store: Path) -> Callable[..., Settings]:
                 "wait_for_labels_seconds": 60,
                 "proof_windows": 2,
                 "proof_timeout_seconds": 300,
+                "poll_seconds": 10,
             },
         }
         for section, change in sections.items():
@@ -72,14 +73,19 @@ def settings_for(store: Path) -> Callable[..., Settings]:
 
 @dataclass
 class Clock:
-    """A clock that moves only when somebody waits; what is due happens while they do."""
+    """A clock that moves when somebody waits; what is due happens while they do.
+
+    Each look at it is a microsecond later than the one before, so that rows can be put into the order they came in.
+    """
 
     now: datetime = START + timedelta(seconds=400)
+    looks: int = 0
     waits: int = 0
     on_wait: Callable[[], None] = field(default=lambda: None)
 
     def __call__(self) -> datetime:
-        return self.now
+        self.looks += 1
+        return self.now + timedelta(microseconds=self.looks)
 
     def sleep(self, seconds: float) -> None:
         self.waits += 1
@@ -175,8 +181,13 @@ class Deployment:
         self.tables.append("blocks", [names | numbers | {"last_enqueued": at, "verdicts": [verdict], "state": "{}"}])
 
     def states(self) -> list[str]:
-        rows = self.tables.read("retrainings", "SELECT state, at FROM t")
-        return [row["state"] for row in rows]
+        """The states of all attempts, in the order they were reached in."""
+        return [row["state"] for row in self.tables.read("retrainings", "SELECT state FROM t ORDER BY at")]
+
+    def moves(self) -> list[tuple[str, str, str]]:
+        """The moves of the champion, oldest first: from, to, why."""
+        rows = self.tables.read("promotions", "SELECT * FROM t ORDER BY at")
+        return [(row["expected_version"], row["new_version"], row["reason"]) for row in rows]
 
 
 @pytest.fixture(scope="session")
@@ -195,7 +206,7 @@ def deployment_of(settings: Settings) -> Deployment:
 def deploy(
     settings_for: Callable[..., Settings], champion: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Deployment]:
-    """A deployment with a champion of its own, which shares the logged model of :func:`champion`: no second training."""
+    """A deployment with a champion of its own, which shares the logged model of :func:`champion`."""
     shared = champion.registry.client.get_model_version(champion.settings.model.name, "1")
 
     def make(model: str, **sections: dict[str, Any]) -> Deployment:

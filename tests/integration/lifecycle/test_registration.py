@@ -8,6 +8,7 @@ import pytest
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.lifecycle import registration
+from pegel.lifecycle import registry as registry_module
 from pegel.lifecycle.baseline import known_grids
 from pegel.lifecycle.clean_load import VersionRefusedError, check_loads_in_clean_process
 from pegel.lifecycle.labelled_text import LabelledText
@@ -100,12 +101,15 @@ def test_clean_process_refuses_a_version_that_does_not_exist(champion: Any) -> N
         check_loads_in_clean_process(champion.registry, "99", "play a song")
 
 
-def test_registry_that_is_down_is_said_in_one_sentence(settings_for: Callable[..., Settings]) -> None:
+def test_registry_that_is_down_is_said_in_one_sentence(
+    settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "REQUEST_RETRIES", 0)
     settings = settings_for("shared", mlflow={"tracking_uri": "http://127.0.0.1:9"})
     good = settings_for("shared")
     try:
         registry = Registry(settings)
-        with pytest.raises(OutsideError, match="MLflow failed at the alias 'champion'.*tracking_uri"):
+        with pytest.raises(OutsideError, match=r"MLflow failed at the alias 'champion'.*tracking_uri"):
             registry.champion()
     finally:
         Registry(good)  # one process has one tracking server: point it back

@@ -52,7 +52,7 @@ def test_a_bad_value_is_refused_in_one_sentence(override: str, words: str) -> No
 
 
 def test_a_missing_file_says_where_it_was_looked_for() -> None:
-    with pytest.raises(SettingsError, match="nowhere[.]yml"):
+    with pytest.raises(SettingsError, match=r"nowhere\.yml"):
         load_settings("nowhere.yml", environ={})
 
 
