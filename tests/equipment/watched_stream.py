@@ -40,7 +40,8 @@ class Piece:
         late_s: so long before the micro-batch they were made.
         n: events, or labels.
         shift: how many cells ``x`` has moved; it lies on 128 of them.
-        wrong: of the labels, how many are new and not correct; below 0, corrections that take labels away.
+        wrong: how many of the labels are not correct; with n = 0, how many corrections make a right answer wrong, or
+            below 0 a wrong one right.
     """
 
     version: str = "1"
@@ -171,8 +172,7 @@ def _partial(piece: Piece, now: datetime, batch_id: int) -> Partial:
     made = now - timedelta(seconds=piece.late_s)
     window = made - timedelta(seconds=made.second % 10)
     if piece.kind == FEEDBACK_KIND:
-        right = max(0, piece.n - piece.wrong) if piece.wrong >= 0 else 0
-        tally = Tally(Counter(labelled=piece.n if piece.wrong >= 0 else piece.wrong, correct=right))
+        tally = Tally(Counter(labelled=piece.n, correct=piece.n - piece.wrong))
         times: tuple[datetime | None, datetime | None] = (None, None)
     else:
         tally = _tally(piece.n, piece.shift, batch_id)

@@ -27,8 +27,8 @@ _PIECES = st.one_of(
         version=st.sampled_from("12"),
         kind=st.just(FEEDBACK_KIND),
         late_s=_LATE,
-        n=st.integers(1, 5),
-        wrong=st.integers(-2, 5),
+        n=st.integers(0, 5),
+        wrong=st.integers(-1, 2),
     ),
 )
 _PLANS = st.lists(
@@ -67,7 +67,7 @@ def _long_story() -> list[BatchPlan]:
         if i % 4 == 0:
             pieces += [Piece(kind=FEEDBACK_KIND, late_s=20, n=6, wrong=i % 3)]
         if i % 10 == 9:
-            pieces += [Piece("1", "*", late_s=90, n=3), Piece(kind=FEEDBACK_KIND, late_s=45, n=1, wrong=-1)]
+            pieces += [Piece("1", "*", late_s=90, n=3), Piece(kind=FEEDBACK_KIND, late_s=45, n=0, wrong=-1)]
         if i % 30 == 29:
             pieces += [Piece("1", "tenant=a", BACKFILL, late_s=3000, n=40), Piece("2", "*", late_s=1500, n=2)]
         partitions = ("0",) if 40 <= i < 60 else ("0", "1")
