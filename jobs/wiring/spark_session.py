@@ -21,6 +21,10 @@ LOCAL = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",
     "spark.databricks.delta.snapshotPartitions": "2",
+    # A micro-batch uses some 200 compiled classes; the default keeps 100, so that each was compiled again every time.
+    "spark.sql.codegen.cache.maxEntries": "2000",
+    # Planning a small stage again while it runs costs more than it saves.
+    "spark.sql.adaptive.enabled": "false",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",

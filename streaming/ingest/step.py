@@ -97,8 +97,9 @@ class Ingest:
         batch_id = batch_id_of(self._generation, spark_batch_id)
         replayed = not self._begun and self._begin(batch_id)
         with ExitStack() as held:
-            marked = self._parser.parse(frame).withColumn("batch_id", F.lit(batch_id).cast("bigint"))
-            parsed = held.enter_context(_persisted(marked))
+            # Cut off from its plan: each later step would otherwise be planned on top of hundreds of expressions. The
+            # batch's own id comes after it, so that the code which is compiled for the plan is the same every time.
+            parsed = self._parser.parse(frame).localCheckpoint().withColumn("batch_id", F.lit(batch_id).cast("bigint"))
             summary = summarise(parsed, self._profiler.unknown_values())
             if not summary.offsets:
                 return None

@@ -1,0 +1,152 @@
+"""``pegel stream``: from the event hub to tables, numbers and alerts. The one streaming query."""
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from pyspark.errors import PySparkException, StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from pegel.conf.settings import Settings, SourceSettings
+from pegel.errors import OutsideError, PegelError
+from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.jobs.wiring.decisions import Decisions
+from pegel.jobs.wiring.spark_session import build_session
+from pegel.jobs.wiring.stopping import stop_event
+from pegel.streaming.ingest.generation import generation_of, query_id_of
+from pegel.streaming.ingest.sinks import create_tables
+from pegel.streaming.ingest.step import Ingest
+from pegel.streaming.sources.kafka import explain_kafka_failure
+from pegel.streaming.sources.read import read_events
+from pegel.tables.delta import DeltaTables
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+STOP_SECONDS = 25.0
+
+
+class MicroBatches:
+    """What is done with each micro-batch: store, decide, write the decisions, commit.
+
+    Args:
+        spark: the session of the query.
+        settings: all of them.
+    """
+
+    def __init__(self, spark: SparkSession, settings: Settings) -> None:
+        self._spark = spark
+        self._settings = settings
+        self._tables = DeltaTables(settings.storage.root)
+        self._decisions = Decisions(self._tables, settings)
+        self._ingest: Ingest | None = None
+        self.running = threading.Lock()
+        """Held while a micro-batch is under way."""
+        self.failure: Exception | None = None
+        """What ended the last micro-batch, before Spark wraps it."""
+
+    def __call__(self, frame: DataFrame, spark_batch_id: int) -> None:
+        """Take one micro-batch; a replayed one adds what is missing and nothing twice."""
+        with self.running:
+            try:
+                self._take(frame, spark_batch_id)
+            except Exception as error:
+                self.failure = error
+                raise
+
+    def _take(self, frame: DataFrame, spark_batch_id: int) -> None:
+        if self._ingest is None:
+            query_id = query_id_of(self._spark, self._settings.storage.checkpoint_location)
+            generation = generation_of(self._tables, query_id)
+            self._ingest = Ingest(self._spark, self._tables, self._settings, query_id, generation)
+        batch = self._ingest.store(frame, spark_batch_id)
+        if batch is None:
+            return
+        decided = self._decisions.decide(batch)
+        written = [
+            self._ingest.stream.append_rows(name, rows, batch.batch_id)
+            for name, rows in (("blocks", decided.blocks), ("metrics", decided.metrics), ("alerts", decided.alerts))
+            if rows
+        ]
+        if not self._ingest.commit(batch) or batch.replayed or not all(written):
+            self._decisions.forget()
+        log.info("micro-batch %d: %s", batch.batch_id, batch.counts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until the job is stopped; with ``--available-now`` take what the hub holds and stop.
+
+    Raises:
+        SettingsError: if the source or the policy cannot be meant.
+        OutsideError: if the hub or the storage fails; the next start goes on where this one ended.
+    """
+    arguments = parse(build_parser("stream", "Store events, watch them, decide alerts."), argv)
+    settings = arguments.settings
+    stop = stop_event()
+    spark = build_session("pegel-stream", settings.spark)
+    try:
+        create_tables(DeltaTables(settings.storage.root))
+        micro_batches = MicroBatches(spark, settings)
+        _run(spark, settings, micro_batches, stop, available_now=arguments.available_now)
+    finally:
+        spark.stop()
+    return 0
+
+
+def _run(
+    spark: SparkSession, settings: Settings, micro_batches: MicroBatches, stop: threading.Event, *, available_now: bool
+) -> None:
+    try:
+        query = _start(read_events(spark, settings.source), settings, micro_batches, available_now=available_now)
+        while not stop.is_set() and query.isActive:
+            stop.wait(LOOK_SECONDS)
+        if query.isActive:
+            _end(query, micro_batches)
+        # Raises what ended the query, if anything did.
+        query.awaitTermination(1)
+    except PySparkException as error:
+        raise _explained(error, micro_batches.failure, settings.source) from error
+
+
+def _start(
+    events: DataFrame, settings: Settings, micro_batches: MicroBatches, *, available_now: bool
+) -> StreamingQuery:
+    writer = (
+        events.writeStream.queryName("pegel")
+        .option("checkpointLocation", settings.storage.checkpoint_location)
+        .foreachBatch(micro_batches)
+    )
+    if available_now:
+        return writer.trigger(availableNow=True).start()
+    return writer.trigger(processingTime=f"{settings.ingest.trigger_seconds} seconds").start()
+
+
+def _end(query: StreamingQuery, micro_batches: MicroBatches) -> None:
+    """Stop between two micro-batches; one that takes too long is cut off, and comes again at the next start."""
+    waited = micro_batches.running.acquire(timeout=STOP_SECONDS)
+    try:
+        query.stop()
+    finally:
+        if waited:
+            micro_batches.running.release()
+    log.info("stopped")
+
+
+def _explained(error: PySparkException, failure: Exception | None, source: SourceSettings) -> PegelError:
+    """The one sentence that says what ended the query."""
+    if isinstance(failure, PegelError):
+        return failure
+    if source.kind == "kafka" and (known := explain_kafka_failure(error, source)) is not None:
+        return known
+    cause: BaseException = failure or error
+    first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    kind = "a micro-batch" if failure else f"reading from {source.kind}"
+    trouble = "ended the stream" if isinstance(error, StreamingQueryException) else "kept the stream from starting"
+    return OutsideError(
+        f"{kind} {trouble}: {first}; nothing is lost, start the job again once the cause is mended and it goes on"
+    )
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,23 @@
+"""How a watcher is made from the settings: the stream and a rebuild must make the same. Wiring."""
+
+from pegel.alerts.policy import load_policy
+from pegel.conf.settings import Settings
+from pegel.streaming.watch.history import History
+from pegel.streaming.watch.references import BaselineCatalog
+from pegel.streaming.watch.watcher import Watcher
+from pegel.tables.delta import DeltaTables
+
+
+def build_watcher(settings: Settings, tables: DeltaTables) -> Watcher:
+    """A new watcher of the stream whose tables these are.
+
+    Raises:
+        SettingsError: if the policy cannot be read.
+    """
+    return Watcher(
+        settings.watch,
+        BaselineCatalog(tables),
+        alerts_per_month=load_policy(settings.watch.policy).alerts_per_month,
+        shortest_block_seconds=settings.ingest.trigger_seconds,
+        load=History(tables).partials,
+    )
