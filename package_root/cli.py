@@ -11,7 +11,7 @@ from pegel.jobs.wiring.arguments import exit_with
 JOBS = {
     "demo": "Run the whole loop on this machine and print what happens.",
     "stream": "Read events, write the tables, decide: the one streaming job.",
-    "watch": "Recompute blocks, metrics and alerts from stored partials.",
+    "watch": "Recompute blocks and metrics from stored partials.",
     "deliver": "Send alerts to Azure Monitor and final metrics to MLflow.",
     "webhook": "Take the calls of Azure's action group and start retrainings.",
     "retrain": "Train, evaluate, promote and prove a challenger for an incident.",
