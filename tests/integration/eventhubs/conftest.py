@@ -179,6 +179,12 @@ class RawClient:
         self.socket.close()
 
 
+@pytest.fixture(autouse=True)
+def _short_naps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK looks every 50 ms whether a link is open or an answer is there; here it looks every 2 ms."""
+    monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: sleep(min(seconds, 0.002)))
+
+
 @pytest.fixture(name="wait_until")
 def wait_until_fixture() -> Callable[[Callable[[], object], str], None]:
     return wait_until
