@@ -93,11 +93,13 @@ def _tracking(track: Callable[[], None]) -> Background:
 
 
 def _monitoring_runs(tables: DeltaTables, settings: Settings) -> Callable[[], None]:
-    """Made at the first turn, so that a tracking server which is down does not keep the job from starting."""
+    """Made when there are metrics: importing mlflow takes seconds, and a server that is down must not stop the job."""
     made: list[Callable[[], object]] = []
 
     def _advance() -> None:
         if not made:
+            if tables.version("metrics") < 0:
+                return
             from pegel.lifecycle.monitoring_run import MonitoringRuns
 
             made.append(MonitoringRuns(tables, settings).advance)

@@ -8,6 +8,9 @@ from pegel.errors import OutsideError
 
 _log = logging.getLogger(__name__)
 
+SHUTDOWN_SECONDS = 10
+"""How long requests that are being answered hold up the end."""
+
 
 def listen(host: str, port: int, name: str) -> socket.socket:
     """Take the port before anything else is started, so that a taken one is known at once.
@@ -42,5 +45,12 @@ def serve(app: Any, taken: socket.socket, name: str) -> None:
     host, port = taken.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     _log.info("%s: http://%s:%d", name, shown, port)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # its lines go where the job's own lines go
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
     uvicorn.Server(config).run(sockets=[taken])
