@@ -50,7 +50,10 @@ def connect(settings: MlflowSettings, *, timeout_seconds: int, retries: int) -> 
     """
     os.environ.update(settings.client_environment(timeout_seconds, retries))
     import mlflow
+    from mlflow.utils.logging_utils import disable_logging
 
+    # Its remarks on each step go to standard error, between the lines of whoever called; failures are exceptions.
+    disable_logging()
     if settings.tracking_uri.startswith(_SQLITE):
         Path(settings.tracking_uri.removeprefix(_SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)
     registry_uri = settings.effective_registry_uri
