@@ -1,26 +1,24 @@
-"""From a stored micro-batch to its decisions: the watch and the incidents, and their rows. Edge.
+"""From a stored micro-batch to its decisions: the watch and the incidents, and their rows. Wiring.
 
 Everything that they remember is rebuilt from the tables when the job starts, so a restart changes no decision.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
 from pegel.conf.settings import Settings
-from pegel.schemas.partials import Partial, partial_from_row
+from pegel.jobs.wiring.watching import build_watcher
 from pegel.schemas.policy import AlertState
 from pegel.schemas.verdicts import BatchFacts
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch
-from pegel.streaming.watch.references import BaselineCatalog
-from pegel.streaming.watch.watcher import Watcher, needed_since, partition_clock
+from pegel.streaming.watch.history import History
+from pegel.streaming.watch.watcher import partition_clock
 from pegel.tables.delta import DeltaTables, Row
 
 _ENDED = (AlertState.RETRACTED.value, AlertState.RESOLVED.value)
-_EPOCH = datetime.fromtimestamp(0, UTC)
-_LONGEST_LAG = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +40,16 @@ class Decisions:
 
     def __init__(self, tables: DeltaTables, settings: Settings) -> None:
         self._tables = tables
-        self._policy = load_policy(settings.watch.policy)
-        self._incidents = Incidents(self._policy)
-        self._watcher = Watcher(
-            settings.watch,
-            BaselineCatalog(tables),
-            alerts_per_month=self._policy.alerts_per_month,
-            shortest_block_seconds=settings.ingest.trigger_seconds,
-            load=self._load,
-        )
+        self._history = History(tables)
+        self._watcher = build_watcher(settings, tables)
+        self._incidents = Incidents(load_policy(settings.watch.policy))
         self._restored = False
 
     def decide(self, batch: IngestedBatch) -> Decided:
         """Decide one micro-batch; what it gives has yet to be written."""
         if not self._restored:
-            self._restore(batch.batch_id)
+            self._history.restore(self._watcher, batch.batch_id)
+            self._restore_incidents(batch.batch_id)
             self._restored = True
         output = self._watcher.advance(batch.batch_id, batch.partials, partition_clock(batch.offsets))
         facts = BatchFacts(
@@ -79,22 +72,15 @@ class Decisions:
         """
         self._restored = False
 
-    def _restore(self, batch_id: int) -> None:
-        blocks = self._tables.read("blocks", _last_blocks(batch_id))
-        since = needed_since(blocks, batch_id)
-        within = f"batch_id >= {since} AND batch_id < {batch_id}"
-        profiles = self._tables.read("profiles", f"SELECT * FROM t WHERE {within}")
-        batches = self._tables.read("batches", f"SELECT batch_id, offsets FROM t WHERE {within}")
-        clocks = {row["batch_id"]: partition_clock(row["offsets"]) for row in batches}
-        self._watcher.restore(blocks, map(partial_from_row, profiles), batch_id, clocks)
+    def _restore_incidents(self, batch_id: int) -> None:
         alerts = self._unresolved_alerts(batch_id)
         heard: list[Row] = []
         conserved: dict[int, bool] = {}
         if alerts:
             first = min(row["batch_id"] for row in alerts)
-            within = f"batch_id >= {first} AND batch_id < {batch_id}"
-            heard = self._tables.read("blocks", f"SELECT * FROM t WHERE {within}")
-            conserved = dict(_conserved(self._tables.read("batches", f"SELECT * FROM t WHERE {within}")))
+            within = f"SELECT * FROM t WHERE batch_id >= {first} AND batch_id < {batch_id}"
+            heard = self._tables.read("blocks", within)
+            conserved = dict(_conserved(self._tables.read("batches", within)))
         self._incidents.restore(alerts, heard, conserved)
 
     def _unresolved_alerts(self, batch_id: int) -> list[Row]:
@@ -109,27 +95,7 @@ class Decisions:
         rows = self._tables.read("retrainings", "SELECT incident_id, state, at FROM t")
         return {row["incident_id"]: row["state"] for row in sorted(rows, key=lambda row: row["at"])}
 
-    def _load(self, start: datetime, end: datetime, before: int) -> Iterator[Partial]:
-        within = " AND ".join(
-            (
-                f"window_start >= to_timestamp_micros({_micros(start)})",
-                f"window_start < to_timestamp_micros({_micros(end)})",
-                f"batch_id < {before}",
-            )
-        )
-        return map(partial_from_row, self._tables.read("profiles", f"SELECT * FROM t WHERE {within}"))
-
-
-def _last_blocks(batch_id: int) -> str:
-    number = "row_number() OVER (PARTITION BY model, version, segment ORDER BY block_no DESC)"
-    return f"SELECT * FROM (SELECT *, {number} AS age FROM t WHERE batch_id < {batch_id}) WHERE age <= {_LONGEST_LAG}"
-
 
 def _conserved(rows: Iterable[Row]) -> Iterator[tuple[int, bool]]:
-    names = BatchCounts.__dataclass_fields__
     for row in rows:
-        yield row["batch_id"], BatchCounts(**{name: row[name] for name in names}).conserved
-
-
-def _micros(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)
+        yield row["batch_id"], BatchCounts(**{field.name: row[field.name] for field in fields(BatchCounts)}).conserved

@@ -6,34 +6,76 @@ itself has stored does not count, or a replayed one would find itself and call e
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 COORDINATES = ("hub", "partition", "offset")
+_KEY = ("record", "id", "time")
 
 
-def copies(events: DataFrame, stored: DataFrame, key: Sequence[str]) -> DataFrame:
-    """The coordinates of all events that are copies; of the copies within the frame the first in the hub stays.
+def keyed(events: DataFrame, record: str, key: tuple[str, str]) -> DataFrame:
+    """The keys and coordinates of new events.
 
     Args:
-        events: fit events, with their coordinates and the key's columns.
-        stored: the key's columns of what lower micro-batches stored.
-        key: id and event time.
+        events: fit events of one kind.
+        record: the kind.
+        key: columns of id and event time.
     """
-    keyed = events.select(*key, *COORDINATES)
-    first = F.min(F.struct(*COORDINATES)).alias("first")
-    repeated = keyed.groupBy(*key).agg(F.count(F.lit(1)).alias("n"), first).where("n > 1").drop("n")
-    within = keyed.join(F.broadcast(repeated), list(key)).where(F.struct(*COORDINATES) != F.col("first"))
-    seen = keyed.join(stored, list(key), "left_semi")
-    return within.select(*COORDINATES).union(seen.select(*COORDINATES)).distinct()
+    return events.select(*_key(record, key), F.struct(*COORDINATES).alias("at"))
 
 
-def without(events: DataFrame, coordinates: DataFrame) -> DataFrame:
-    """The events that are not at these coordinates."""
-    return events.join(F.broadcast(coordinates), list(COORDINATES), "left_anti")
+def keyed_before(stored: DataFrame, record: str, key: tuple[str, str]) -> DataFrame:
+    """The same for events that lower micro-batches stored, whose coordinates do not matter."""
+    nowhere = F.lit(None).cast("struct<hub:string,partition:string,offset:bigint>")
+    return stored.select(*_key(record, key), nowhere.alias("at"))
+
+
+def repeated(frames: Sequence[DataFrame]) -> DataFrame:
+    """The keys that come more than once, with the coordinates of the one event that is kept.
+
+    Args:
+        frames: from :func:`keyed` and :func:`keyed_before`.
+
+    Returns:
+        ``record, id, time``; ``kept``: the first in the hub, null if a lower micro-batch stored one; ``n``: how many
+        new events are copies.
+    """
+    new = F.count("at")
+    seen = F.count(F.lit(1)) > new
+    return (
+        reduce(DataFrame.union, frames)
+        .groupBy(*_KEY)
+        .agg(
+            F.when(~seen, F.min("at")).alias("kept"),
+            (new - F.when(seen, 0).otherwise(1)).alias("n"),
+        )
+        .where("n > 0")
+    )
+
+
+def without(events: DataFrame, keys: DataFrame, record: str, key: tuple[str, str]) -> DataFrame:
+    """The events without the copies.
+
+    Args:
+        events: fit events of one kind.
+        keys: from :func:`repeated`.
+        record: the kind.
+        key: columns of id and event time.
+    """
+    mine = keys.where(F.col("record") == record).select(
+        F.col("id").alias("repeated_id"), F.col("time").alias("repeated_time"), "kept"
+    )
+    same = (F.col(key[0]) == F.col("repeated_id")) & (F.col(key[1]) == F.col("repeated_time"))
+    is_copy = F.col("kept").isNull() | (F.struct(*COORDINATES) != F.col("kept"))
+    return events.join(F.broadcast(mine), same & is_copy, "left_anti")
 
 
 def stored_before(table: DataFrame, batch_id: int, column: str, times: tuple[datetime, datetime]) -> DataFrame:
     """What lower micro-batches stored within a span of times, both ends inclusive; Delta skips all other files."""
     return table.where((F.col("batch_id") < batch_id) & F.col(column).between(*(F.lit(time) for time in times)))
+
+
+def _key(record: str, key: tuple[str, str]) -> list[Column]:
+    return [F.lit(record).alias("record"), F.col(key[0]).alias("id"), F.col(key[1]).alias("time")]

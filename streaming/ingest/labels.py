@@ -1,8 +1,8 @@
 """What labels change in the counts: +1 for the first, -1 and +1 for a correction. DataFrame → DataFrame, in the JVM.
 
-The label of a prediction is the one with the highest (feedback_time, feedback_id) of those stored, whatever the order in
-which they came. What a micro-batch adds is the difference between the label after it and the label before it, so the sum
-over all micro-batches is the same in every order.
+The label of a prediction is the one with the highest (feedback_time, feedback_id) of those stored, whatever the order
+in which they came. What a micro-batch adds is the difference between the label after it and the label before it, so
+the sum over all micro-batches is the same in every order.
 """
 
 from pyspark.sql import Column, DataFrame

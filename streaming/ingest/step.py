@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
@@ -17,7 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from pegel import __version__
 from pegel.conf.settings import Settings
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch, events_in
-from pegel.streaming.ingest.dedupe import copies, stored_before, without
+from pegel.streaming.ingest.dedupe import keyed, keyed_before, repeated, stored_before, without
 from pegel.streaming.ingest.generation import batch_id_of
 from pegel.streaming.ingest.labels import labels_of
 from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD, Parser
@@ -128,19 +127,18 @@ class Ingest:
     def _without_copies(
         self, parsed: DataFrame, summary: Summary, batch_id: int, held: ExitStack, *, replayed: bool
     ) -> _Work:
-        new, found = {}, []
-        for record, (key, time) in _KEYS.items():
+        new, frames = {}, []
+        for record, key in _KEYS.items():
             new[record] = parsed.where(F.col(REASON).isNull() & (F.col(RECORD) == record))
-            if time in summary.spans:
-                stored = stored_before(self.stream.read(_TABLES[record]), batch_id, time, summary.spans[time])
-                same = copies(new[record], stored.select(key, time), (key, time))
-                found.append(same.withColumn(RECORD, F.lit(record)))
+            if key[1] in summary.spans:
+                stored = stored_before(self.stream.read(_TABLES[record]), batch_id, key[1], summary.spans[key[1]])
+                frames += [keyed(new[record], record, key), keyed_before(stored, record, key)]
         counts = dict.fromkeys(_KEYS, 0)
         values = summary.values
-        if found:
-            coordinates = held.enter_context(_persisted(reduce(DataFrame.union, found)))
-            counts |= {row[RECORD]: row["count"] for row in coordinates.groupBy(RECORD).count().collect()}
-            new = {record: without(new[record], coordinates) if counts[record] else new[record] for record in new}
+        if frames:
+            keys = held.enter_context(_persisted(repeated(frames)))
+            counts |= {row[RECORD]: row["n"] for row in keys.groupBy(RECORD).agg(F.sum("n").alias("n")).collect()}
+            new = {r: without(new[r], keys, r, _KEYS[r]) if counts[r] else new[r] for r in new}
         if counts[PREDICTION]:
             values = new_values(new[PREDICTION], self._profiler.unknown_values())
         self._profiler.admit(values)

@@ -60,7 +60,7 @@ def summarise(parsed: DataFrame, values: Mapping[str, Column]) -> Summary:
         for name, end in (("first", F.min), ("last", F.max))
     ]
     version = F.when(F.col("fit") & (F.col(RECORD) == PREDICTION), F.struct("model", "version"))
-    rows = (
+    found = (
         fit.groupBy("hub", "partition", RECORD)
         .agg(
             F.min("offset").alias("first"),
@@ -73,9 +73,9 @@ def summarise(parsed: DataFrame, values: Mapping[str, Column]) -> Summary:
             *spans,
             *(aggregate.alias(f"values_{i}") for i, aggregate in enumerate(values.values())),
         )
-        .collect()
+        .toArrow()  # rows that are collected would have lost the zone of their times
     )
-    return _summary([row.asDict(recursive=True) for row in rows], list(values))
+    return _summary(found.to_pylist(), list(values))
 
 
 def new_values(predictions: DataFrame, values: Mapping[str, Column]) -> dict[str, frozenset[str]]:

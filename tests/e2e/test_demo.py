@@ -1,0 +1,85 @@
+"""The demo as a newcomer starts it: a process, its exit code, its last line, and the tables that it leaves."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pegel.tables.delta import DeltaTables
+
+FIELDS = [
+    *("events_sent", "events_stored", "dead_letters", "duplicates", "incident_id", "alert_id", "onset_to_alert_s"),
+    *("event_to_alert_p95_s", "retrain_runs", "champion_before", "champion_after", "recovered_s", "state"),
+]
+LIMIT_SECONDS = 400
+
+
+def run_demo(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "pegel.jobs.demo",
+        "--exit",
+        "--folder",
+        str(folder),
+        "--dashboard-port",
+        str(port),
+    ]
+    done = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=LIMIT_SECONDS + 120, check=False
+    )
+    lines = done.stdout.strip().splitlines()
+    assert lines, done.stderr
+    assert lines[-1].startswith("{"), done.stdout + done.stderr
+    return done.returncode, json.loads(lines[-1]), done.stdout + done.stderr
+
+
+@pytest.mark.demo
+@pytest.mark.timeout(LIMIT_SECONDS + 150)
+def test_demo_on_real_queries_closes_its_loop_and_its_last_line_is_what_the_tables_say(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    data = shared_data / "clinc150_full.json"
+    code, told, output = run_demo(tmp_path / "run", "--data", str(data), "--limit", str(LIMIT_SECONDS))
+    assert (code, told["state"]) == (0, "CLOSED"), output
+    assert list(told) == FIELDS
+    assert told["events_sent"] == told["events_stored"] + told["dead_letters"] + told["duplicates"]
+    assert told["dead_letters"] > 0
+    assert told["duplicates"] > 0
+    assert told["retrain_runs"] == 1
+    assert (told["champion_before"], told["champion_after"]) == ("1", "2")
+    assert 0 < told["onset_to_alert_s"] < told["recovered_s"]
+
+    tables = DeltaTables(str(tmp_path / "run" / "tables"))
+    predictions = tables.read("predictions", "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM t")[0]
+    assert (predictions["n"], predictions["ids"]) == (told["events_stored"], told["events_stored"])
+    alerts = sorted(
+        (row for row in tables.read("alerts") if row["incident_id"] == told["incident_id"]),
+        key=lambda row: row["sequence"],
+    )
+    assert [row["state"] for row in alerts] == ["opened", "confirmed", "resolved"]
+    assert alerts[0]["alert_id"] == told["alert_id"]
+    sent = {row["alert_id"] for row in tables.read("deliveries") if row["state"] == "sent"}
+    assert {row["alert_id"] for row in alerts} <= sent
+    served = tables.read("predictions", "SELECT DISTINCT version FROM t")
+    assert {row["version"] for row in served} >= {"1", "2"}
+    states = {row["state"] for row in tables.read("retrainings")}
+    assert {"started", "trained", "promoted", "proving", "proven"} == states
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(LIMIT_SECONDS + 150)
+def test_demo_whose_job_service_refuses_every_call_says_that_its_loop_did_not_close(tmp_path: Path) -> None:
+    code, told, output = run_demo(tmp_path / "run", "--fault", "jobs-refused", "--limit", "200")
+    assert code != 0, output
+    assert told["state"] in ("OPEN", "TIMED_OUT")
+    assert told["retrain_runs"] == 0
+    assert told["champion_after"] == told["champion_before"]
+    assert told["events_sent"] == told["events_stored"] + told["dead_letters"] + told["duplicates"]
