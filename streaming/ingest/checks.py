@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from pegel.schemas.events import MAX_IDENTIFIER_CHARACTERS, MAX_TOKENS, NUMBER, SCALAR, STRING, EventField
 
-# RFC 3339 with an offset; Spark alone would also take a time without one, a date, or a number of seconds.
-_RFC_3339 = r"^\\d{4}-\\d{2}-\\d{2}[T ]\\d{2}:\\d{2}:\\d{2}([.]\\d{1,9})?(Z|[+-]\\d{2}:\\d{2})$"
+# RFC 3339 with an offset; Spark alone would also take a time without one, a date, or a number of seconds. It ends with
+# \\z, since Java's $ would also stand before a line end.
+_RFC_3339 = r"^\\d{4}-\\d{2}-\\d{2}[T ]\\d{2}:\\d{2}:\\d{2}([.]\\d{1,9})?(Z|[+-]\\d{2}:\\d{2})\\z"
 _LARGEST = "1.7976931348623157E308D"
 
 _EXPECTED = {
@@ -77,7 +78,8 @@ class CheckedField:
             "string": text,
             "timestamp": f"{text} AND unix_micros({self.value}) >= 0",
             "double": f"{_is_number(self.kind)} AND {_is_finite(self.value)}",
-            "bigint": f"{_is_number(self.kind)} AND {number} = {self.value} AND {self.value} BETWEEN 0 AND {MAX_TOKENS}",
+            "bigint": f"{_is_number(self.kind)} AND {number} = {self.value} "
+            f"AND {self.value} BETWEEN 0 AND {MAX_TOKENS}",
         }[self.field.type]
 
     @property

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from pegel.schemas import events as names
@@ -91,7 +91,11 @@ def _read(body: bytes) -> dict[str, Any]:
         raise _Refusal(names.INVALID_UTF8) from None
     try:
         document = json.loads(text, parse_float=WrittenNumber, parse_constant=_refuse, object_pairs_hook=_object)
-    except ValueError:
+        if isinstance(document, dict):
+            # Half of a pair of escapes is no character; only in the event's own keys is it kept, as a question mark.
+            document = {name.encode("utf-8", "replace").decode(): value for name, value in document.items()}
+            json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         raise _Refusal(names.NOT_JSON_OBJECT) from None
     if not isinstance(document, dict):
         raise _Refusal(names.NOT_JSON_OBJECT)
@@ -130,8 +134,7 @@ def _read_fields(document: Mapping[str, Any], fields: "Mapping[str, _Field]") ->
     unknown = {name: value for name, value in document.items() if name not in fields and name not in _ENVELOPE}
     if any(name.lower() in fields or name.lower() in _ENVELOPE for name in unknown):
         raise _Refusal(names.BAD_VALUE)
-    if "input" in fields:
-        values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
+    values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
     return values
 
 
@@ -227,29 +230,41 @@ def _as_text(value: Any) -> str | None:
     """A scalar or a nested value as the text that a map of texts holds."""
     if value is None or isinstance(value, str):
         return value
-    return _as_json(value)
+    return _as_json(value).strip('"')
 
 
 def _as_json(value: Any) -> str:
-    if isinstance(value, WrittenNumber):
-        return _java_double(value) if "e" in value.text.lower() else _plain_decimal(value.text)
     if isinstance(value, list):
         return f"[{','.join(_as_json(one) for one in value)}]"
     if isinstance(value, dict):
-        inner = (f"{json.dumps(name)}:{_as_json(one)}" for name, one in sorted(value.items()))
-        return f"{{{','.join(inner)}}}"
-    return json.dumps(value, ensure_ascii=False)
+        pairs = sorted(value.items(), key=lambda pair: pair[0].encode("utf-16-be"))
+        return f"{{{','.join(f'{_quoted(name)}:{_as_json(one)}' for name, one in pairs)}}}"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return _as_number(value.text if isinstance(value, WrittenNumber) else str(value))
 
 
-def _plain_decimal(text: str) -> str:
-    """12.50 is 12.5, and -0.0 is 0: a decimal without its trailing zeros."""
-    value = Decimal(text)
-    return format(value.normalize(), "f") if value else "0"
+def _quoted(text: str) -> str:
+    return re.sub(r"u00[01][0-9a-f]", lambda found: "u" + found[0][1:].upper(), json.dumps(text, ensure_ascii=False))
+
+
+def _as_number(text: str) -> str:
+    """Up to 38 digits are kept without trailing zeros: 12.50 is 12.5, and -0.0 is 0. Others are doubles."""
+    digits = text.lstrip("-").replace(".", "", 1)
+    if not digits.isdigit() or len(digits.lstrip("0")) > 38 or len(text.partition(".")[2]) > 38:
+        return _java_double(float(text))
+    with localcontext(prec=50):
+        value = Decimal(text)
+        return format(value.normalize(), "f") if "." in text and value else str(int(value))
 
 
 def _java_double(value: float) -> str:
     """As Java writes a double: 1000.0, 1.5E-7."""
-    digits, _, exponent = f"{Decimal(repr(float(value))):E}".partition("E")
+    if math.isinf(value):
+        return '"Infinity"' if value > 0 else '"-Infinity"'
+    digits, _, exponent = f"{Decimal(repr(value)).normalize():E}".partition("E")
     if 1e-3 <= abs(value) < 1e7 or value == 0:
         return repr(float(value))
     return f"{digits if '.' in digits else digits + '.0'}E{int(exponent)}"
