@@ -29,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise OutsideError(msg)
         return 0
     taken = listen(settings.serving.host, settings.serving.port, "serving")
-    producers = [_producer(settings, hub) for hub in (settings.source.predictions_hub, settings.source.feedback_hub)]
-    serve(create_app(Serving(settings, champion, *producers)), taken, "serving")
+    hubs = settings.source
+    predictions, feedback = _producer(settings, hubs.predictions_hub), _producer(settings, hubs.feedback_hub)
+    serve(create_app(Serving(settings, champion, predictions, feedback)), taken, "serving")
     return 0
 
 

@@ -19,8 +19,6 @@ Row = dict[str, Any]
 Numbers = tuple[float | None, ...]
 
 EFFECT = "effect"
-MEASURES = (EFFECT, metric_names.PSI, metric_names.JENSEN_SHANNON)
-"""What the drift chart can show."""
 
 MOST_COLUMNS = 24
 MOST_POINTS = 800
