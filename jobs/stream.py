@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from pegel.conf.settings import Settings, SourceSettings
 from pegel.errors import OutsideError, PegelError
