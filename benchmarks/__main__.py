@@ -21,7 +21,7 @@ def main() -> int:
     names = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=names, help="one benchmark; all without it")
-    parser.add_argument("--events", type=int, default=200_000, help="how many events to use (default: %(default)s)")
+    parser.add_argument("--events", type=int, default=30_000, help="how many events to use (default: %(default)s)")
     options = parser.parse_args()
     for name in [options.name] if options.name else names:
         machine = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}
