@@ -7,8 +7,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from deltalake.exceptions import DeltaError
-
 from pegel.alerts.azure_monitor import AzureMonitorSink
 from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.jsonl import JsonLinesSink
@@ -61,7 +59,7 @@ def deliver(dispatcher: Dispatcher, track: Callable[[], None], poll_seconds: flo
     while not stop.is_set():
         try:
             dispatcher.step()
-        except (OutsideError, DeltaError, OSError) as error:
+        except OutsideError as error:
             _log.warning("alerts wait, a table could not be read or written: %s", error)
         tracking.turn()
         stop.wait(poll_seconds)

@@ -4,12 +4,13 @@ A process appends to its own tables only. Reads go through the query engine, whi
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pegel.errors import OutsideError
 from pegel.schemas.tables import TABLES
@@ -40,18 +41,27 @@ class DeltaTables:
         return DeltaTable.is_deltatable(self.uri(name), storage_options=self._options)
 
     def create(self, name: str) -> None:
-        """Create the table with its schema if it is not there; a second process that does the same is no error."""
+        """Create the table with its schema if it is not there; a second process that does the same is no error.
+
+        Raises:
+            OutsideError: if the storage refuses.
+        """
         table = TABLES[name]
-        DeltaTable.create(
-            self.uri(name),
-            table.arrow_schema,
-            mode="ignore",
-            configuration=table.properties or None,
-            storage_options=self._options,
-        )
+        with self._asking("create", name):
+            DeltaTable.create(
+                self.uri(name),
+                table.arrow_schema,
+                mode="ignore",
+                configuration=table.properties or None,
+                storage_options=self._options,
+            )
 
     def version(self, name: str) -> int:
-        """The table's newest version, -1 if it is not there. Cheap: a reader can skip a table that did not move."""
+        """The table's newest version, -1 if it is not there. Cheap: a reader can skip a table that did not move.
+
+        Raises:
+            OutsideError: if the storage fails.
+        """
         table = self._newest(name)
         return -1 if table is None else int(table.version())
 
@@ -84,19 +94,16 @@ class DeltaTables:
             self.create(name)
         target: str | DeltaTable = self.uri(name)
         properties = None
-        if transaction is not None:
-            # The commit is of the very snapshot that was asked: if another process commits the same transaction in
-            # between, Delta refuses this one.
-            target = DeltaTable(self.uri(name), storage_options=self._options)
-            done = target.transaction_version(transaction[0])
-            if done is not None and done >= transaction[1]:
-                return False
-            properties = CommitProperties(app_transactions=[Transaction(*transaction)])
-        try:
+        with self._asking("append to", name):
+            if transaction is not None:
+                # The commit is of the very snapshot that was asked: if another process commits the same transaction in
+                # between, Delta refuses this one.
+                target = DeltaTable(self.uri(name), storage_options=self._options)
+                done = target.transaction_version(transaction[0])
+                if done is not None and done >= transaction[1]:
+                    return False
+                properties = CommitProperties(app_transactions=[Transaction(*transaction)])
             write_deltalake(target, data, mode="append", commit_properties=properties, storage_options=self._options)
-        except (CommitFailedError, DeltaError, OSError) as error:
-            msg = f"could not append to the table {name!r} under {self._root}: {error}; check the storage and try again"
-            raise OutsideError(msg) from error
         return True
 
     def last_transaction(self, name: str, app_id: str) -> int:
@@ -109,6 +116,9 @@ class DeltaTables:
         """Run a query on one table, which is called ``t`` in it. A table that is not there gives no rows.
 
         Never put text from outside into ``sql``: filter in Python, or pass numbers.
+
+        Raises:
+            OutsideError: if the storage fails.
         """
         rows: list[Row] = self.read_arrow(name, sql).to_pylist(maps_as_pydicts="strict")
         return rows
@@ -118,11 +128,23 @@ class DeltaTables:
         table = self._newest(name)
         if table is None:
             return TABLES[name].arrow_schema.empty_table()
-        return pa.table(QueryBuilder().register("t", table).execute(sql).read_all())
+        found = QueryBuilder().register("t", table).execute(sql)
+        with self._asking("read", name):
+            return pa.table(found.read_all())
+
+    @contextmanager
+    def _asking(self, what: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        # A file that cannot be read is an Exception of no kind of its own.
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            msg = f"could not {what} the table {name!r} under {self._root}: {first}; check the storage and try again"
+            raise OutsideError(msg) from error
 
     def _newest(self, name: str) -> DeltaTable | None:
         """The table as it stands now; an open one only reads the commits that it has not seen."""
-        with self._lock:
+        with self._lock, self._asking("open", name):
             table = self._open.get(name)
             try:
                 if table is None:

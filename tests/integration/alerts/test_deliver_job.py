@@ -12,7 +12,7 @@ from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.jsonl import JsonLinesSink
 from pegel.alerts.outbox import Backoff
 from pegel.errors import OutsideError
-from pegel.jobs.deliver import deliver, deliver_once
+from pegel.jobs.deliver import deliver, deliver_once, main
 
 
 @pytest.fixture
@@ -97,6 +97,13 @@ def test_available_now_sends_what_waits_and_says_what_it_could_not(dispatcher, t
     tables.append("alerts", [row(3)])
     with pytest.raises(OutsideError, match="1 alerts could not be sent"):
         deliver_once(blocked, lambda: None)
+
+
+def test_settings_of_one_machine_need_nothing_beside_it(tables, row, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tables.append("alerts", [row(1)])
+    assert main(["--config", "conf/local.yml", "--set", f"storage.root={tmp_path}/tables", "--available-now"]) == 0
+    assert json.loads((tmp_path / ".pegel" / "alerts.jsonl").read_text())["alert_id"] == row(1)["alert_id"]
 
 
 def test_job_delivers_until_sigterm_and_ends_with_0(tables, row, sent, tmp_path, wait):

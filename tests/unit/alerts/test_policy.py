@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pegel.alerts.policy import load_policy
 from pegel.errors import SettingsError
 from pegel.schemas.policy import Action, RuleKind
 
-RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook"
+ROOT = Path(__file__).resolve().parents[3]
+RUNBOOK = ROOT / "docs" / "runbook"
 SHIPPED = ("policy.yml", "demo-policy.yml")
 
 GOOD = """
@@ -27,6 +29,11 @@ def write(tmp_path):
         return str(path)
 
     return _write
+
+
+def test_every_file_of_conf_that_has_rules_is_a_shipped_policy():
+    files = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "conf").glob("*.yml")}
+    assert {name for name, content in files.items() if "rules" in content} == set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

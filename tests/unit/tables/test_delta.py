@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pegel.errors import OutsideError
 from pegel.tables.delta import DeltaTables
 
 
@@ -46,3 +47,31 @@ def test_no_rows_write_nothing(tmp_path: Path) -> None:
     tables = DeltaTables(str(tmp_path))
     assert not tables.append("promotions", [])
     assert tables.version("promotions") == -1
+
+
+def test_storage_that_fails_is_an_outside_error_of_one_sentence(tmp_path: Path) -> None:
+    tables = DeltaTables(str(tmp_path))
+    tables.append("promotions", [row("1")])
+    for file in (tmp_path / "promotions").glob("*.parquet"):
+        file.unlink()
+    (tmp_path / "alerts" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "alerts" / "_delta_log" / "00000000000000000000.json").write_text("garbage")
+    (tmp_path / "file").write_text("where a folder should be")
+    blocked = DeltaTables(str(tmp_path / "file"))
+    failing = {
+        "read the table 'promotions'": lambda: tables.read("promotions"),
+        "open the table 'alerts'": lambda: tables.version("alerts"),
+        "create the table 'promotions'": lambda: blocked.append("promotions", [row("1")]),
+    }
+    for words, ask in failing.items():
+        with pytest.raises(OutsideError, match=words) as refused:
+            ask()
+        assert "\n" not in str(refused.value)
+
+
+def test_a_query_that_makes_no_sense_is_no_fault_of_the_storage(tmp_path: Path) -> None:
+    tables = DeltaTables(str(tmp_path))
+    tables.append("promotions", [row("1")])
+    with pytest.raises(Exception, match="colour") as refused:
+        tables.read("promotions", "SELECT colour FROM t")
+    assert not isinstance(refused.value, OutsideError)
