@@ -86,8 +86,7 @@ class Retraining:
         Raises:
             OutsideError: if something is down; run it again and it goes on.
             PegelError: all else ends it as ``failed``: labels do not come in time, rows that were named have changed,
-                the
-                challenger does not load, somebody else moves the champion.
+                the challenger does not load, somebody else moves the champion.
         """
         record = open_record(self._tables, self._registry.model, onset.incident_id, self._now)
         if record.end is not None:

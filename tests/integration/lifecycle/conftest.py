@@ -102,10 +102,11 @@ class Deployment:
     tables: DeltaTables
     registry: Registry
     clock: Clock = field(default_factory=Clock)
+    validation: list[LabelledText] = field(default_factory=lambda: VALIDATION)
 
     def register_champion(self) -> RegisteredVersion:
         return register_first(
-            self.registry, self.tables, TRAINING, VALIDATION, source="test", alias_champion=True, now=lambda: START
+            self.registry, self.tables, TRAINING, self.validation, source="test", alias_champion=True, now=lambda: START
         )
 
     def live(self, rows: list[tuple[datetime, LabelledText]], batch_id: int, *, labelled: bool = True) -> None:

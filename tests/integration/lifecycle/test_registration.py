@@ -38,7 +38,7 @@ def test_champion_has_its_grid_and_baseline_and_passed_its_validation(champion: 
 
 def test_baseline_counts_the_versions_own_answers(champion: Any) -> None:
     """An independent count, from the model's frame by hand."""
-    rows = [row.text for row in registration_rows(champion)]
+    rows = [row.text for row in champion.validation]
     frame = champion.registry.load("1").model.predict(pd.DataFrame({"text": rows}))
     (baseline,) = champion.tables.read("baselines")
     tally = tally_from_row(baseline)
@@ -57,12 +57,6 @@ def test_baseline_counts_the_versions_own_answers(champion: Any) -> None:
         assert tally.sums[column] == by_hand.sums[column]
     assert tally.categories["output"] == by_hand.categories["output"]
     assert tally.cells["latency_ms"].total() == len(rows)
-
-
-def registration_rows(champion: Any) -> list[LabelledText]:
-    from importlib import import_module
-
-    return list(import_module(type(champion).__module__).VALIDATION)
 
 
 def test_training_rows_are_kept_with_the_version(champion: Any) -> None:
