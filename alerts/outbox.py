@@ -43,7 +43,7 @@ class Backoff:
         """Seconds to wait after attempt 1, 2, ….
 
         Example:
-            >>> [Backoff(cap_seconds=10, max_attempts=9).delay_seconds(n) for n in (1, 2, 3, 4, 5)]
+            >>> [Backoff(cap_seconds=10.0, max_attempts=9).delay_seconds(n) for n in (1, 2, 3, 4, 5)]
             [1.0, 2.0, 4.0, 8.0, 10.0]
         """
         # 2^30 s is beyond any cap that makes sense, and a larger power would overflow a float.

@@ -35,7 +35,12 @@ class LabelledRow:
 
 @dataclass(frozen=True)
 class NamedRows:
-    """All labelled rows of a model up to a micro-batch, ordered by event time, then id."""
+    """All labelled rows of a model up to a micro-batch, ordered by event time, then id.
+
+    Example:
+        >>> NamedRows("m", 7, ()).checksum == hashlib.sha256().hexdigest()
+        True
+    """
 
     model: str
     batch_id_max: int
@@ -43,12 +48,7 @@ class NamedRows:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over the ids and labels, sorted by id: the name of these rows, whatever order they are read in.
-
-        Example:
-            >>> NamedRows("m", 7, ()).checksum == hashlib.sha256().hexdigest()
-            True
-        """
+        """SHA-256 over the ids and labels, sorted by id: the name of these rows, whatever order they are read in."""
         digest = hashlib.sha256()
         for pair in sorted((row.event_id, row.label) for row in self.rows):
             digest.update(json.dumps(pair).encode() + b"\n")

@@ -70,7 +70,7 @@ def share_by_lag(lags: Mapping[str, int], max_rows: int) -> dict[str, int]:
     The one each keeps a small hub moving beside a large backlog. The sum is ``min(max_rows, sum of lags)``.
 
     >>> share_by_lag({"a/0": 90, "a/1": 10, "b/0": 0}, 10)
-    {'a/0': 9, 'a/1': 1, 'b/0': 0}
+    {'a/0': 8, 'a/1': 2, 'b/0': 0}
     """
     if sum(lags.values()) <= max_rows:
         return dict(lags)
