@@ -98,6 +98,7 @@ setup(
     package_data={
         "pegel": ["py.typed"],
         "pegel.conf": ["*.yml", "azure/*.kql"],
+        "pegel.local.demo": ["*.yml"],
         "pegel.dashboard": ["templates/*", "static/*"],
         "pegel.schemas": ["*.json", "*.yml"],
         "pegel.runbook": ["*.md"],

@@ -83,7 +83,6 @@ class WatchSettings(_Section):
     allowed_lateness_seconds: float = Field(default=5.0, ge=0)
     idle_partition_seconds: float = Field(default=30.0, gt=0)
     window_seconds: tuple[int, ...] = (10, 60, 3600)
-    resolve_after_blocks: int = Field(default=5, gt=0)
     policy: str = "policy.yml"
 
 

@@ -15,7 +15,7 @@ from pegel.tables.delta import DeltaTables, Row
 
 _PREDICTIONS = "SELECT event_id, event_time, model, version, input, output, error_type FROM t WHERE batch_id <= {batch}"
 _FEEDBACK = (
-    "SELECT event_id, prediction_time, label, batch_id, feedback_time, feedback_id FROM t "
+    "SELECT event_id, prediction_time, label, feedback_time, feedback_id FROM t "
     "WHERE kind = 'label' AND label IS NOT NULL AND batch_id <= {batch}"
 )
 NO_BATCH = -1
@@ -64,8 +64,8 @@ def highest_batch(tables: DeltaTables) -> int:
 def read_named_rows(tables: DeltaTables, model: str, batch_id_max: int) -> NamedRows:
     """Join predictions with their newest label, both from micro-batches up to ``batch_id_max``.
 
-    A label finds its prediction by event id and event time. Of several labels the one of the highest micro-batch
-    counts, within it the one given last. Predictions that failed or have no text are left out.
+    A label finds its prediction by event id and event time. Of several labels the one given last counts, as it does in
+    ``profiles``. Predictions that failed or have no text are left out.
 
     Args:
         tables: where ``predictions`` and ``feedback`` lie.
@@ -102,5 +102,5 @@ def read_again(tables: DeltaTables, model: str, *, batch_id_max: int, rows: int,
 
 
 def _newest_labels(feedback: list[Row]) -> dict[tuple[str, datetime], str]:
-    feedback.sort(key=lambda row: (row["batch_id"], row["feedback_time"], row["feedback_id"]))
+    feedback.sort(key=lambda row: (row["feedback_time"], row["feedback_id"]))
     return {(row["event_id"], row["prediction_time"]): row["label"] for row in feedback}

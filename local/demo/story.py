@@ -24,7 +24,7 @@ class Outcome:
         events_sent: prediction events that were sent; equals stored + dead letters + duplicates.
         onset_to_alert_s: from the onset of the drift to the delivery of the incident's first alert.
         event_to_alert_p95_s: 95th percentile, over all alerts of the run, of delivery less the enqueued time of the
-            newest event of the alert's evidence.
+            newest event of the micro-batch that decided it.
         recovered_s: from the onset to the proof.
         state: CLOSED (resolved and proven), ROLLED_BACK, OPEN or TIMED_OUT.
     """
@@ -142,7 +142,10 @@ class Story:
 
     def _incident(self) -> str | None:
         """The first incident after the onset that was not retracted."""
-        alerts = sorted(self._rows("alerts"), key=lambda row: (row["decided_time"], row["sequence"]))
+        if self.onset is None:
+            return None
+        known = (row for row in self._rows("alerts") if row["decided_time"] >= self.onset)
+        alerts = sorted(known, key=lambda row: (row["decided_time"], row["sequence"]))
         retracted = {row["incident_id"] for row in alerts if row["state"] == "retracted"}
         return next((row["incident_id"] for row in alerts if row["incident_id"] not in retracted), None)
 

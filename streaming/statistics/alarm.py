@@ -5,8 +5,6 @@ level of ``1 / (A * C * lags)`` for each comparison, C columns sharing the budge
 in A blocks on average; under any dependence between columns, lags and blocks the chance of a false ring within t
 blocks is at most t / A, provided each comparison's own null law holds. The finite baseline is in the variance.
 
-The rule, its constants and its measured run lengths and delays: ``docs/statistics.md``.
-
 References:
     Neyman 1937 (smooth test); Rao and Scott 1981 (over-dispersion); Lai 1995, "Sequential changepoint detection in
     quality control and dynamical systems" (window-limited rules).
