@@ -1,0 +1,177 @@
+"""Micro-batches of a seeded stream through the real step, against the recomputation in plain Python."""
+
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from equipment.ingested_tables import STORED, differences
+from equipment.judged_events import LoggedEvent
+from equipment.seeded_events import FEEDBACK, seeded_events
+
+from pegel.conf.settings import Settings
+from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn, make_grid
+from pegel.streaming.ingest.generation import generation_of
+from pegel.streaming.ingest.sinks import create_tables
+from pegel.streaming.ingest.step import Ingest
+from pegel.tables.delta import DeltaTables
+
+pytestmark = pytest.mark.spark
+
+START = datetime(2026, 11, 25, 3, tzinfo=UTC)
+SETTINGS = Settings.model_validate(
+    {"ingest": {"segment_attributes": ("country", "tier"), "segment_cap": 3, "max_category_names": 3}}
+)
+GRID = make_grid(
+    "assistant",
+    [
+        GridColumn("length", NUMERIC, "input_length", center=60.0, scale=35.5),
+        GridColumn("words", NUMERIC, "input_words", center=10.0, scale=7.25),
+        GridColumn("confidence", NUMERIC, "confidence", center=0.5, scale=0.3),
+        GridColumn("amount", NUMERIC, "features.amount", center=100.0, scale=40.1),
+        GridColumn('age\'s \\ "name"', NUMERIC, "features.age", center=-3.7, scale=1e-3),
+        GridColumn("latency_ms", NUMERIC, "latency_ms", drift=False, center=148.0, scale=200.0),
+        GridColumn("tokens", NUMERIC, "output_tokens", center=200.0, scale=100.0),
+        GridColumn("channel", CATEGORICAL, "features.channel"),
+        GridColumn("output", CATEGORICAL, "output", categories=("transfer", "card", "größe")),
+        GridColumn("any output", CATEGORICAL, "output"),
+    ],
+)
+GRIDS = {("assistant", "1"): GRID}
+SOURCE = "hub string, partition string, offset bigint, enqueued_time timestamp, body binary"
+
+
+@pytest.fixture
+def tables(tmp_path):
+    tables = DeltaTables(str(tmp_path / "tables"))
+    create_tables(tables)
+    columns = [
+        {name: getattr(column, name) for name in GridColumn.__slots__} | {"categories": list(column.categories)}
+        for column in GRID.columns
+    ]
+    tables.append("grids", [{"grid": GRID.grid, "model": GRID.model, "created_at": START, "columns": columns}])
+    empty = {"counts": {}, "numeric": {}, "categorical": {}}
+    baseline = {"baseline_id": "b1", "version": "1", "created_at": START, "source": "a test", **empty}
+    tables.append("baselines", [{**baseline, "model": GRID.model, "grid": GRID.grid}])
+    return tables
+
+
+def logged(seed, count):
+    """Seeded events as they lie in their hubs, in the order in which they came."""
+    rng, ends, events = random.Random(seed), Counter(), []
+    for i, event in enumerate(seeded_events(seed, START, count)):
+        hub = "feedback" if event.hub == FEEDBACK else "predictions"
+        partition = str(rng.randrange(2))
+        enqueued = START + timedelta(milliseconds=40 * i)
+        events.append(LoggedEvent(hub, partition, ends[hub, partition], enqueued, event.body))
+        ends[hub, partition] += 1
+    return events
+
+
+def cut(events, *sizes):
+    """Micro-batches of these sizes and one of the rest."""
+    edges = [0]
+    for size in sizes:
+        edges.append(edges[-1] + size)
+    return [events[a:b] for a, b in zip(edges, [*edges[1:], len(events)], strict=True)]
+
+
+@pytest.fixture
+def frame(spark):
+    def make(events):
+        rows = [(e.hub, e.partition, e.offset, e.enqueued, bytearray(e.body)) for e in events]
+        random.Random(5).shuffle(rows)
+        return spark.createDataFrame(rows, SOURCE).repartition(2)
+
+    return make
+
+
+@pytest.fixture
+def new_ingest(spark, tables):
+    def make(query_id="query-a", generation=0):
+        return Ingest(spark, tables, SETTINGS, query_id, generation)
+
+    return make
+
+
+def contents(tables):
+    return {name: sorted(map(repr, tables.read(name))) for name in (*STORED, "batches")}
+
+
+def test_every_table_equals_the_recomputation(tables, frame, new_ingest):
+    events = logged(11, 700)
+    ingest = new_ingest()
+    conserved = []
+    for i, batch in enumerate(cut(events, 1, 150, 40, 200, 9)):
+        stored = ingest.store(frame(batch), 3 * i)
+        assert ingest.commit(stored)
+        conserved.append(stored.counts.conserved)
+        assert stored.newest_enqueued == max(e.enqueued for e in batch)
+    assert conserved == [True] * 6
+    assert differences(tables, events, SETTINGS, GRIDS) == []
+    # The stream holds what this is about; otherwise it would show nothing.
+    totals = Counter()
+    for row in tables.read("batches"):
+        assert row["received"] == row["stored"] + row["dead_letters"] + row["duplicates"]
+        totals.update({name: value for name, value in row.items() if isinstance(value, int)})
+    assert min(totals[n] for n in ("duplicates", "feedback_duplicates", "dead_letters", "joined_later")) > 2
+    segments = {row["segment"] for row in tables.read("profiles")}
+    assert segments == {"*", *(s for s in segments if s.startswith("country="))}
+    assert len(segments) == 5
+    assert "country=__other__" in segments
+    negative = [row for row in tables.read("profiles") if row["counts"].get("correct", 0) < 0]
+    assert negative
+
+
+def test_a_replayed_batch_adds_what_is_missing_and_nothing_twice(tables, frame, new_ingest):
+    events = logged(12, 330)
+    first, second, third = cut(events, 150, 150)
+    ingest = new_ingest()
+    ingest.commit(ingest.store(frame(first), 0))
+
+    # The process dies when some of the second micro-batch's tables are written.
+    ingest.stream.append_rows = None
+    with pytest.raises(TypeError):
+        ingest.store(frame(second), 1)
+    assert tables.read("predictions", "SELECT count(*) AS n FROM t WHERE batch_id = 1")[0]["n"] > 0
+    assert tables.read("profiles", "SELECT count(*) AS n FROM t WHERE batch_id = 1")[0]["n"] == 0
+
+    restarted = new_ingest()
+    stored = restarted.store(frame(second), 1)
+    assert stored.replayed
+    # It dies again, this time when everything but the commit mark is written.
+    again = new_ingest()
+    repeated = again.store(frame(second), 1)
+    assert repeated.replayed
+    assert (repeated.counts, repeated.partials) == (stored.counts, stored.partials)
+    assert again.commit(repeated)
+    before = contents(tables)
+    once_more = new_ingest()
+    assert not once_more.commit(once_more.store(frame(second), 1))
+    assert contents(tables) == before
+
+    stored = once_more.store(frame(third), 2)
+    assert not stored.replayed
+    once_more.commit(stored)
+    assert differences(tables, events, SETTINGS, GRIDS) == []
+
+
+def test_a_new_checkpoint_takes_the_next_generation_and_stores_nothing_again(tables, frame, new_ingest):
+    assert generation_of(tables, "query-a") == 0
+    events = logged(13, 120)
+    ingest = new_ingest()
+    ingest.commit(ingest.store(frame(events[:100]), 0))
+    before = {name: len(tables.read(name)) for name in ("predictions", "feedback")}
+    assert generation_of(tables, "query-a") == 0
+    assert generation_of(tables, "query-b") == 1
+
+    other = new_ingest("query-b", 1)
+    stored = other.store(frame(events[:100]), 0)
+    assert stored.batch_id == 10**9
+    assert (stored.counts.stored, stored.counts.feedback_stored) == (0, 0)
+    assert stored.counts.conserved
+    other.commit(stored)
+    assert {name: len(tables.read(name)) for name in before} == before
+    other.commit(other.store(frame(events[100:]), 1))
+    assert differences(tables, events, SETTINGS, GRIDS) == []
+    assert generation_of(tables, "query-c") == 2
