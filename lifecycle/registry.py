@@ -7,8 +7,9 @@ Setting a tag or an alias to what it already is changes nothing, so that a resta
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ class Registry:
         """Make a logged model a new version. The tags come with it: there is no moment without them."""
         import mlflow
 
-        with asking(f"registering a version of {self.model!r}"):
+        # It prints that it succeeded, whatever its logging is set to; a failure is an exception.
+        with asking(f"registering a version of {self.model!r}"), redirect_stderr(StringIO()):
             return str(mlflow.register_model(model_uri, self.model, tags=dict(tags)).version)
 
     def champion(self) -> str | None:

@@ -64,7 +64,16 @@ def fit(rows: Sequence[LabelledText]) -> Any:
             ),
             (
                 "classifier",
-                SGDClassifier(loss="log_loss", alpha=ALPHA, max_iter=PASSES, tol=None, average=True, random_state=SEED),
+                # Balanced, since what is new has few rows beside what has been known for long.
+                SGDClassifier(
+                    loss="log_loss",
+                    alpha=ALPHA,
+                    max_iter=PASSES,
+                    tol=None,
+                    average=True,
+                    class_weight="balanced",
+                    random_state=SEED,
+                ),
             ),
         ]
     )

@@ -34,8 +34,8 @@ class TrafficPlan:
 
     per_second: float = 60.0
     label_delay_seconds: float = 20.0
-    novel_share: float = 0.3
-    outside_share: float = 0.15
+    novel_share: float = 0.25
+    outside_share: float = 0.05
     seed: int = 7
 
 
