@@ -30,6 +30,11 @@ def spark() -> Iterator["SparkSession"]:
     """The one Spark session of this test run."""
     from pegel.jobs.wiring.spark_session import build_session
 
-    session = build_session("pegel-tests", {"spark.driver.memory": "2g"})
+    # A session of a few minutes is not worth the JVM's second compiler, which takes as long as it saves in hours.
+    quick = {
+        "spark.driver.memory": "2g",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
+    }
+    session = build_session("pegel-tests", quick)
     yield session
     session.stop()
