@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.kills, pytest.mark.timeout(1800)]
 SEED = 20261125
 KILLS = 10
 PER_CYCLE = 75
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 480.0
 # What the process has just written when it is killed; None means soon after it was started, whatever it does then.
 MOMENTS = ("predictions", "profiles", "batches", "dead_letters", None)
 GRID = make_grid(
