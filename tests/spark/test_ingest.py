@@ -99,7 +99,7 @@ def contents(tables):
 
 
 def test_every_table_equals_the_recomputation(tables, frame, new_ingest):
-    events = logged(11, 500)
+    events = logged(17, 500)
     ingest = new_ingest()
     conserved = []
     for i, batch in enumerate(cut(events, 1, 150, 60)):
