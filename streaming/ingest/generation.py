@@ -1,9 +1,10 @@
-"""Batch ids that never repeat, across checkpoints. Edge: reads the checkpoint's metadata and ``batches``."""
+"""Batch ids that never repeat, across checkpoints. Edge: reads the checkpoint's metadata and the stream's tables."""
 
 import json
 
 from pyspark.sql import SparkSession
 
+from pegel.schemas.tables import STREAM_TABLES
 from pegel.tables.delta import DeltaTables
 
 BATCHES_PER_GENERATION = 10**9
@@ -18,15 +19,23 @@ def query_id_of(spark: SparkSession, checkpoint: str) -> str:
     return str(json.loads(line[0])["id"])
 
 
-def generation_of(tables: DeltaTables, query_id: str) -> int:
-    """The generation of a query: the one that it has in ``batches``, else the next.
+def app_id(query_id: str, table: str) -> str:
+    """The application of a query's transactions on a table."""
+    return f"{query_id}/{table}"
 
-    Until the first row of the query is written, every call gives the same number, so a crash before that changes
-    nothing.
+
+def generation_of(tables: DeltaTables, query_id: str) -> int:
+    """The generation of a query: the one that it has written under, else the next after all that were.
+
+    A query that died in its first micro-batch has no row in ``batches`` but transactions in other tables, so every call
+    gives the same number for it, and a new checkpoint never takes a number that stored rows have.
     """
-    rows = tables.read("batches", "SELECT DISTINCT query_id, generation FROM t")
-    known = {row["query_id"]: int(row["generation"]) for row in rows}
-    return known.get(query_id, max(known.values(), default=-1) + 1)
+    own = max(tables.last_transaction(name, app_id(query_id, name)) for name in STREAM_TABLES)
+    if own >= 0:
+        return own // BATCHES_PER_GENERATION
+    found = [row["n"] for name in STREAM_TABLES for row in tables.read(name, "SELECT max(batch_id) AS n FROM t")]
+    highest = max((n for n in found if n is not None), default=-1)
+    return highest // BATCHES_PER_GENERATION + 1
 
 
 def batch_id_of(generation: int, spark_batch_id: int) -> int:

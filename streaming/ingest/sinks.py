@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.schemas.tables import STREAM_TABLES, TABLES
+from pegel.streaming.ingest.generation import app_id
 from pegel.tables.delta import DeltaTables
 
 
@@ -66,7 +67,7 @@ class StreamTables:
 
     def app_id(self, name: str) -> str:
         """The application of this query's transactions on a table."""
-        return f"{self._query_id}/{name}"
+        return app_id(self._query_id, name)
 
 
 def create_tables(tables: DeltaTables) -> None:
