@@ -1,7 +1,7 @@
 """A micro-batch whose events are stored: its counts, and what the watch needs of it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,11 +24,6 @@ class BatchCounts:
     matched: int = 0
     unmatched: int = 0
     joined_later: int = 0
-
-    @property
-    def columns(self) -> dict[str, int]:
-        """By the names of the columns of ``batches``."""
-        return asdict(self)
 
     @property
     def conserved(self) -> bool:

@@ -8,7 +8,8 @@ the sum over all micro-batches is the same in every order.
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-LABEL = "label"
+from pegel.schemas.events import LABEL
+
 PREDICTION_COLUMNS = ("event_id", "event_time", "model", "version", "output", "segments")
 
 
@@ -35,9 +36,9 @@ def label_changes(
     )
     labels = _keyed(stored_labels, old=True).union(_keyed(new_labels, old=False))
     joined = affected.join(labels, ["event_id", "event_time"])
-    newest = F.max(F.struct("feedback_time", "feedback_id", LABEL))
+    newest = F.max(F.struct("feedback_time", "feedback_id", "label"))
     # Only a prediction that was there before had a label before.
-    before = F.max(F.when(F.col("known") & F.col("old"), F.struct("feedback_time", "feedback_id", LABEL)))
+    before = F.max(F.when(F.col("known") & F.col("old"), F.struct("feedback_time", "feedback_id", "label")))
     found = F.count(F.when(~F.col("old") | ~F.col("known"), 1))
     waited = F.count(F.when(F.col("old") & ~F.col("known"), 1))
     ends = joined.groupBy("event_id", "event_time").agg(
@@ -61,13 +62,18 @@ def label_changes(
 
 def labels_of(feedback: DataFrame) -> DataFrame:
     """The labels among feedback; ratings and judgements are stored, not joined."""
-    return feedback.where((F.col("kind") == LABEL) & F.col(LABEL).isNotNull())
+    return feedback.where(is_label())
+
+
+def is_label() -> Column:
+    """Whether a row of feedback is a label that can be joined."""
+    return (F.col("kind") == LABEL) & F.col("label").isNotNull()
 
 
 def _keyed(labels: DataFrame, *, old: bool) -> DataFrame:
     time = F.col("prediction_time").alias("event_time")
-    return labels.select("event_id", time, "feedback_time", "feedback_id", LABEL, F.lit(old).alias("old"))
+    return labels.select("event_id", time, "feedback_time", "feedback_id", "label", F.lit(old).alias("old"))
 
 
 def _right(side: str) -> Column:
-    return F.coalesce((F.col(f"{side}.{LABEL}") == F.col("output")).cast("int"), F.lit(0))
+    return F.coalesce((F.col(f"{side}.label") == F.col("output")).cast("int"), F.lit(0))

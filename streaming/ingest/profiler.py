@@ -25,6 +25,7 @@ from pegel.tables.delta import DeltaTables
 
 Rows = list[dict[str, Any]]
 
+_COUNTED = tuple(name for name in PROFILES.names if name != "batch_id")
 _SPANS_OF_LABELS = ("event_time", "label_time")
 
 
@@ -120,7 +121,7 @@ class Profiler:
         After a replay the table may hold what was counted on an older grid, and the table is right.
         """
         self._waiting += labels.unmatched - labels.joined_later
-        full = [{name: row.get(name, batch_id) for name in PROFILES.names} for row in rows]
+        full = [{**{name: row[name] for name in _COUNTED}, "batch_id": batch_id} for row in rows]
         if full and not self._stream.append_rows("profiles", full, batch_id):
             full = self._tables.read("profiles", f"SELECT * FROM t WHERE batch_id = {batch_id}")
         return [partial_from_row(row) for row in sorted(full, key=_key)]

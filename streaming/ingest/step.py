@@ -4,9 +4,8 @@ What is stored follows from the micro-batch, from ``grids`` and from what lower 
 written in one transaction of (query, batch_id); a micro-batch that comes again finds what is there and adds the rest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -95,15 +94,14 @@ class Ingest:
         started_at = datetime.now(UTC)
         batch_id = batch_id_of(self._generation, spark_batch_id)
         replayed = not self._begun and self._begin(batch_id)
-        with ExitStack() as held:
-            # Cut off from its plan: each later step would otherwise be planned on top of hundreds of expressions. The
-            # batch's own id comes after it, so that the code which is compiled for the plan is the same every time.
-            parsed = self._parser.parse(frame).localCheckpoint().withColumn("batch_id", F.lit(batch_id).cast("bigint"))
-            summary = summarise(parsed, self._profiler.unknown_values())
-            if not summary.offsets:
-                return None
-            work = self._without_copies(parsed, summary, batch_id, held, replayed=replayed)
-            return self._store(work, started_at)
+        # Cut off from its plan: each later step would otherwise be planned on top of hundreds of expressions. The
+        # batch's own id comes after it, so that the code which is compiled for the plan is the same every time.
+        parsed = self._parser.parse(frame).localCheckpoint().withColumn("batch_id", F.lit(batch_id).cast("bigint"))
+        summary = summarise(parsed, self._profiler.unknown_values())
+        if summary.newest_enqueued is None:
+            return None
+        work = self._without_copies(parsed, summary, batch_id, replayed=replayed)
+        return self._store(work, summary.newest_enqueued, started_at)
 
     def commit(self, batch: IngestedBatch) -> bool:
         """Write the row of ``batches``, last of all; gives whether it was written, False if it stands there already."""
@@ -112,7 +110,7 @@ class Ingest:
             "batch_id": batch.batch_id,
             "generation": self._generation,
             "offsets": list(batch.offsets),
-            **batch.counts.columns,
+            **asdict(batch.counts),
             "started_at": batch.started_at,
             "committed_at": datetime.now(UTC),
             "code_version": __version__,
@@ -124,9 +122,7 @@ class Ingest:
         self._begun = True
         return any(self.stream.holds(name, batch_id) for name in (*_TABLES.values(), _DEAD_LETTERS, "profiles"))
 
-    def _without_copies(
-        self, parsed: DataFrame, summary: Summary, batch_id: int, held: ExitStack, *, replayed: bool
-    ) -> _Work:
+    def _without_copies(self, parsed: DataFrame, summary: Summary, batch_id: int, *, replayed: bool) -> _Work:
         new, frames = {}, []
         for record, key in _KEYS.items():
             new[record] = parsed.where(F.col(REASON).isNull() & (F.col(RECORD) == record))
@@ -136,7 +132,8 @@ class Ingest:
         counts = dict.fromkeys(_KEYS, 0)
         values = summary.values
         if frames:
-            keys = held.enter_context(_persisted(repeated(frames)))
+            # Several tables need the keys where there are any, and finding them reads two tables.
+            keys = repeated(frames).localCheckpoint()
             counts |= {row[RECORD]: row["n"] for row in keys.groupBy(RECORD).agg(F.sum("n").alias("n")).collect()}
             new = {r: without(new[r], keys, r, _KEYS[r]) if counts[r] else new[r] for r in new}
         if counts[PREDICTION]:
@@ -144,7 +141,7 @@ class Ingest:
         self._profiler.admit(values)
         return _Work(batch_id, summary, parsed, new, counts, replayed)
 
-    def _store(self, work: _Work, started_at: datetime) -> IngestedBatch:
+    def _store(self, work: _Work, newest_enqueued: datetime, started_at: datetime) -> IngestedBatch:
         frames = work.to_write
         with ThreadPoolExecutor(max_workers=len(frames) + 2) as pool:
             # Each is one Spark action whose driver waits more than it works.
@@ -174,7 +171,7 @@ class Ingest:
             partials,
             counts,
             spans["event_time"][1] if "event_time" in spans else None,
-            max(offset["last_enqueued"] for offset in work.summary.offsets),
+            newest_enqueued,
             started_at,
             datetime.now(UTC),
             work.replayed,
@@ -197,12 +194,3 @@ class Ingest:
         return self._profiler.count_labels(
             work.new[PREDICTION], work.new[FEEDBACK], labels, work.summary, work.batch_id
         )
-
-
-@contextmanager
-def _persisted(frame: DataFrame) -> Iterator[DataFrame]:
-    kept = frame.persist()
-    try:
-        yield kept
-    finally:
-        kept.unpersist()

@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from pegel.schemas.events import LABEL
+from pegel.streaming.ingest.labels import is_label
 from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
 from pegel.streaming.profile.counting import Version
 
@@ -29,7 +29,7 @@ class Summary:
         labels: how many of the fit events are labels, copies included.
         spans: time column -> span over the fit events; ``label_time`` is the prediction's time of labels alone. Not
             there if no event has that time.
-        newest_enqueued: of all events.
+        newest_enqueued: of all events; None if there are none.
         versions: the versions of the fit predictions.
         values: attribute -> values that are new to the segments, those of copies included.
     """
@@ -52,7 +52,7 @@ def summarise(parsed: DataFrame, values: Mapping[str, Column]) -> Summary:
         values: attribute -> aggregate, see :meth:`pegel.streaming.profile.segments.Segments.unknown`.
     """
     fit = parsed.withColumn("fit", F.col(REASON).isNull()).withColumn(
-        "label_time", F.when((F.col("kind") == LABEL) & F.col(LABEL).isNotNull(), F.col("prediction_time"))
+        "label_time", F.when(is_label(), F.col("prediction_time"))
     )
     spans = [
         end(F.when(F.col("fit"), F.col(time))).alias(f"{name}_{time}")

@@ -90,8 +90,8 @@ def feedback_partials(changes: DataFrame, segments: Column, window_seconds: int)
     counted = rows.groupBy(*_WHERE).agg(*sums)
     counts = F.expr(f"map_filter(map('{LABELLED}', {LABELLED}, '{CORRECT}', {CORRECT}), (k, v) -> v <> 0) AS counts")
     counted = counted.select(*_WHERE, "joined", "waited", counts).selectExpr(
-        "*", "'' AS grid", f"CAST(map() AS {_sql_type('numeric')}) AS numeric",
-        f"CAST(map() AS {_sql_type('categorical')}) AS categorical",
+        "*", "'' AS grid", f"CAST(map() AS {_TYPES['numeric']}) AS numeric",
+        f"CAST(map() AS {_TYPES['categorical']}) AS categorical",
     )  # fmt: skip
     none = "CAST(NULL AS TIMESTAMP)"
     return counted.select(*_columns(FEEDBACK_KIND, window_seconds, none, none), "joined", "waited")
@@ -209,7 +209,7 @@ def _names_sql(i: int, column: GridColumn, max_names: int) -> str:
 
 def _map(entries: Sequence[tuple[str, str]], name: str) -> str:
     inner = ", ".join(f"{quoted(column)}, {sql}" for column, sql in entries)
-    return f"CAST(map({inner}) AS {_sql_type(name)})"
+    return f"CAST(map({inner}) AS {_TYPES[name]})"
 
 
 def _columns(kind: str, window_seconds: int, first: str, last: str) -> list[Column]:
@@ -226,7 +226,3 @@ def _is_one_of(versions: Sequence[Version]) -> Column:
     return reduce(
         Column.__or__, ((F.col("model") == F.lit(model)) & (F.col("version") == F.lit(v)) for model, v in versions)
     )
-
-
-def _sql_type(name: str) -> str:
-    return _TYPES[name]

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 
 from pegel.schemas.partials import Partial, partial_from_row
 from pegel.streaming.statistics.alarm import LONGEST_LAG
+from pegel.streaming.watch.state import micros
 from pegel.streaming.watch.watcher import Watcher, needed_since, partition_clock
 from pegel.streaming.watch.watermark import PartitionClock
 from pegel.tables.delta import DeltaTables, Row
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,4 @@ def _by_batch(partials: list[Partial]) -> Iterator[tuple[int, list[Partial]]]:
 
 
 def _sql_time(time: datetime) -> str:
-    since = time - _EPOCH
-    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return f"arrow_cast({micros}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+    return f"arrow_cast({micros(time)}, 'Timestamp(Microsecond, Some(\"UTC\"))')"

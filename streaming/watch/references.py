@@ -1,5 +1,7 @@
 """What each registered version is compared with, from ``baselines`` and ``grids``. Edge."""
 
+from collections.abc import Mapping
+
 from pegel.schemas.grids import grid_from_row
 from pegel.schemas.partials import tally_from_row
 from pegel.streaming.watch.reference import Reference
@@ -23,11 +25,15 @@ class BaselineCatalog:
 
     def __call__(self, model: str, version: str) -> Reference | None:
         """The reference of a version; None while it has none."""
+        return self.known().get((model, version))
+
+    def known(self) -> Mapping[tuple[str, str], Reference]:
+        """(model, version) -> its reference, for every version that has one."""
         moved = self._tables.version("baselines")
         if moved != self._read_at:
             self._references = self._read()
             self._read_at = moved
-        return self._references.get((model, version))
+        return self._references
 
     def _read(self) -> dict[tuple[str, str], Reference]:
         rows = sorted(self._tables.read("baselines"), key=lambda row: (row["created_at"], row["baseline_id"]))

@@ -56,7 +56,7 @@ def block_row(verdict: BlockVerdict, block: Block, restart: Mapping[str, int], s
     """
     state: Row = {
         "bins": {name: counts.tolist() for name, counts in block.bins.items()},
-        "windows": [[_micros(start), seconds] for start, seconds in block.windows],
+        "windows": [[micros(start), seconds] for start, seconds in block.windows],
         "restart": dict(sorted(restart.items())),
     }
     if stream is not None:
@@ -112,7 +112,7 @@ def _block(row: Mapping[str, Any], state: Mapping[str, Any]) -> Block:
         row["last_batch_id"],
         row["n"],
         row["last_enqueued"],
-        tuple((_time(micros), seconds) for micros, seconds in state["windows"]),
+        tuple((_time(number), seconds) for number, seconds in state["windows"]),
         row["grid"],
         row["baseline_id"] or "",
         {name: np.array(counts, dtype=np.int64) for name, counts in state["bins"].items()},
@@ -121,9 +121,9 @@ def _block(row: Mapping[str, Any], state: Mapping[str, Any]) -> Block:
 
 def _stream_to_json(stream: StreamState) -> Row:
     return {
-        "clock": [[hub, partition, _micros(time)] for (hub, partition), time in sorted(stream.clock.items())],
-        "watermark": None if stream.watermark is None else _micros(stream.watermark),
-        "open_windows": [[_micros(start), seconds] for start, seconds in stream.open_windows],
+        "clock": [[hub, partition, micros(time)] for (hub, partition), time in sorted(stream.clock.items())],
+        "watermark": None if stream.watermark is None else micros(stream.watermark),
+        "open_windows": [[micros(start), seconds] for start, seconds in stream.open_windows],
         "open_since": stream.open_since,
     }
 
@@ -131,18 +131,24 @@ def _stream_to_json(stream: StreamState) -> Row:
 def _stream_from_json(batch_id: int, state: Mapping[str, Any]) -> StreamState:
     return StreamState(
         batch_id,
-        {(hub, partition): _time(micros) for hub, partition, micros in state["clock"]},
+        {(hub, partition): _time(number) for hub, partition, number in state["clock"]},
         None if state["watermark"] is None else _time(state["watermark"]),
-        tuple((_time(micros), seconds) for micros, seconds in state["open_windows"]),
+        tuple((_time(number), seconds) for number, seconds in state["open_windows"]),
         state["open_since"],
     )
 
 
-def _micros(time: datetime) -> int:
+def micros(time: datetime) -> int:
+    """Microseconds since 1970, exactly.
+
+    Example:
+        >>> micros(datetime(1970, 1, 1, 0, 0, 1, 5, tzinfo=UTC))
+        1000005
+    """
     since = time - datetime.fromtimestamp(0, UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _time(micros: int) -> datetime:
-    seconds, rest = divmod(micros, 1_000_000)
+def _time(number: int) -> datetime:
+    seconds, rest = divmod(number, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
