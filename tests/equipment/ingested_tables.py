@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from equipment.judged_events import LoggedEvent
@@ -69,7 +70,7 @@ def _compare(name: str, wanted: Sequence[Row], stored: Sequence[Row]) -> list[An
 
 
 def _in_batches(row: Row, expected: ExpectedBatch) -> list[Any]:
-    wanted = {name: expected.counts[name] for name in BatchCounts().columns} | {"offsets": expected.offsets}
+    wanted = {name: expected.counts[name] for name in asdict(BatchCounts())} | {"offsets": expected.offsets}
     return [
         ("batches", row["batch_id"], name, value, row[name]) for name, value in wanted.items() if row[name] != value
     ]
