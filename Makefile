@@ -33,7 +33,7 @@ test: env  ## run the tests
 lint: env typing-path  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=.typing $(BIN)/mypy --namespace-packages --explicit-package-bases -p pegel
+	MYPYPATH=.typing:tests $(BIN)/mypy --namespace-packages --explicit-package-bases -p pegel -p equipment
 	PYTHONPATH=.typing $(BIN)/lint-imports --no-cache
 
 fmt: env  ## format the code

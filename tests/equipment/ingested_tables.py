@@ -39,8 +39,7 @@ def differences(
         expected = recomputation.batch(row["batch_id"], row["offsets"])
         found += _in_batches(row, expected)
         for name in STORED:
-            wanted = sorted(getattr(expected, name), key=lambda row, order=_ORDER[name]: [row[c] for c in order])
-            found += _compare(name, wanted, stored[name].pop(row["batch_id"], []))
+            found += _compare(name, _in_order(name, getattr(expected, name)), stored[name].pop(row["batch_id"], []))
     found += [(name, "rows of a micro-batch that has no commit mark", ids) for name, ids in stored.items() if ids]
     ids = [row["batch_id"] for row in rows]
     return found if len(set(ids)) == len(ids) else [*found, ("batches", "a micro-batch stands twice", ids)]
@@ -48,9 +47,13 @@ def differences(
 
 def _by_batch(name: str, rows: Iterable[Row]) -> dict[int, list[Row]]:
     groups: dict[int, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: [row[c] for c in _ORDER[name]]):
+    for row in _in_order(name, rows):
         groups[row["batch_id"]].append(row)
     return groups
+
+
+def _in_order(name: str, rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: [row[c] for c in _ORDER[name]])
 
 
 def _compare(name: str, wanted: Sequence[Row], stored: Sequence[Row]) -> list[Any]:

@@ -25,7 +25,7 @@ PIECES = (
 )
 
 maskable_texts = st.lists(
-    st.one_of(st.sampled_from(PIECES), st.text(st.characters(exclude_categories=("Cs",)), max_size=4)), max_size=14
+    st.one_of(st.sampled_from(PIECES), st.text(st.characters(exclude_categories=["Cs"]), max_size=4)), max_size=14
 ).map("".join)
 
 _values = st.recursive(

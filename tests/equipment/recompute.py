@@ -145,7 +145,7 @@ class Recomputation:
         self, predictions: Sequence[Row], feedback: Sequence[Row], counts: Counter[str]
     ) -> list[tuple[_Prediction, int, int]]:
         """Join labels: each prediction with what its ``labelled`` and ``correct`` change by."""
-        before = {}
+        before: dict[tuple[str, datetime], Any] = {}
         for row in feedback:
             if row["kind"] != "label" or row["label"] is None:
                 continue
@@ -176,8 +176,9 @@ class Recomputation:
         return self._grids.get((row["model"], row["version"])) or default_grid(row["model"])
 
     def _window(self, row: Row) -> datetime:
-        seconds = self._settings.ingest.window_seconds
-        return _EPOCH + (row["event_time"] - _EPOCH) // timedelta(seconds=seconds) * timedelta(seconds=seconds)
+        event_time: datetime = row["event_time"]
+        length = timedelta(seconds=self._settings.ingest.window_seconds)
+        return _EPOCH + (event_time - _EPOCH) // length * length
 
     def _live(self, predictions: Sequence[Row], batch_id: int) -> list[Row]:
         groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
@@ -247,15 +248,16 @@ def value_of(row: Row, column: GridColumn) -> Any:
     if column.source.startswith("features."):
         text = (row["features"] or {}).get(column.source.removeprefix("features."))
         return _number(text) if column.kind == grids.NUMERIC else text
-    return {
-        "input_length": lambda: None if row["input"] is None else len(row["input"]),
-        "input_words": lambda: None if row["input"] is None else len(row["input"].split()),
-        "confidence": lambda: max((row["probabilities"] or {}).values(), default=None),
-        "latency_ms": lambda: row["latency_ms"],
-        "input_tokens": lambda: row["input_tokens"],
-        "output_tokens": lambda: row["output_tokens"],
-        "output": lambda: row["output"],
-    }[column.source]()
+    match column.source:
+        case "input_length":
+            return None if row["input"] is None else len(row["input"])
+        case "input_words":
+            return None if row["input"] is None else len(row["input"].split())
+        case "confidence":
+            return max((row["probabilities"] or {}).values(), default=None)
+        case "latency_ms" | "input_tokens" | "output_tokens" | "output":
+            return row[column.source]
+    raise AssertionError(f"the recomputation does not know the source {column.source}")
 
 
 def _count_numbers(tally: Tally, column: GridColumn, values: Sequence[float | None]) -> None:

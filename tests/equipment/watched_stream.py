@@ -86,7 +86,7 @@ def batches_of(plans: Iterable[BatchPlan], first_id: int = 0) -> list[Batch]:
 
 def merged(partials: Sequence[Partial]) -> list[Partial]:
     """Partials with one key added up, as a micro-batch has one row a key."""
-    sums: dict[tuple, Partial] = {}
+    sums: dict[tuple[Any, ...], Partial] = {}
     for p in partials:
         key = (p.model, p.version, p.segment, p.window_start, p.window_s, p.grid, p.batch_id, p.kind)
         if key in sums:
@@ -133,7 +133,7 @@ class Store:
 
     def last_blocks(self, count: int = 64) -> list[dict[str, Any]]:
         """The last rows of every key, the newest first."""
-        kept: dict[tuple, deque] = {}
+        kept: dict[tuple[str, str, str], deque[dict[str, Any]]] = {}
         for row in self.blocks:
             kept.setdefault((row["model"], row["version"], row["segment"]), deque(maxlen=count)).append(row)
         return [row for rows in kept.values() for row in reversed(rows)]
