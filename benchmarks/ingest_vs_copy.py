@@ -26,6 +26,7 @@ from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import IngestSettings, KafkaSettings, Settings, SourceSettings, StorageSettings
 from pegel.jobs.stream import MicroBatches
 from pegel.jobs.wiring.spark_session import build_session
+from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.sources.read import read_events
 from pegel.tables.delta import DeltaTables
@@ -135,7 +136,7 @@ def _ours(spark: SparkSession, settings: Settings) -> None:
     """The stream job until the hubs are empty."""
     create_tables(DeltaTables(settings.storage.root))
     events = read_events(spark, settings.source)
-    _take_all(events.writeStream.foreachBatch(MicroBatches(spark, settings)), settings)
+    _take_all(Parser(settings).parse(events).writeStream.foreachBatch(MicroBatches(spark, settings)), settings)
 
 
 def _copy(spark: SparkSession, settings: Settings) -> None:

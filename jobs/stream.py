@@ -15,6 +15,7 @@ from pegel.jobs.wiring.decisions import Decisions
 from pegel.jobs.wiring.spark_session import build_session
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.streaming.ingest.generation import generation_of, query_id_of
+from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
 from pegel.streaming.sources.kafka import explain_kafka_failure
@@ -98,7 +99,8 @@ def _run(
     spark: SparkSession, settings: Settings, micro_batches: MicroBatches, stop: threading.Event, *, available_now: bool
 ) -> None:
     try:
-        query = _start(read_events(spark, settings.source), settings, micro_batches, available_now=available_now)
+        parsed = Parser(settings).parse(read_events(spark, settings.source))
+        query = _start(parsed, settings, micro_batches, available_now=available_now)
         while not stop.is_set() and query.isActive:
             stop.wait(LOOK_SECONDS)
         if query.isActive:
@@ -110,10 +112,10 @@ def _run(
 
 
 def _start(
-    events: DataFrame, settings: Settings, micro_batches: MicroBatches, *, available_now: bool
+    parsed: DataFrame, settings: Settings, micro_batches: MicroBatches, *, available_now: bool
 ) -> StreamingQuery:
     writer = (
-        events.writeStream.queryName("pegel")
+        parsed.writeStream.queryName("pegel")
         .option("checkpointLocation", settings.storage.checkpoint_location)
         .foreachBatch(micro_batches)
     )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -131,6 +131,12 @@ def partial_from_row(row: Mapping[str, Any]) -> Partial:
         row["last_enqueued"],
         tally_from_row(row),
     )
+
+
+def partial_to_row(partial: Partial) -> dict[str, Any]:
+    """The row of ``profiles``; :func:`partial_from_row` reads it back."""
+    names = (f.name for f in fields(Partial) if f.name != "tally")
+    return {**{name: getattr(partial, name) for name in names}, **tally_to_row(partial.tally)}
 
 
 def _add_counts(mine: Counter[Any], other: Mapping[Any, int], sign: int) -> None:

@@ -128,9 +128,17 @@ class DeltaTables:
         table = self._newest(name)
         if table is None:
             return TABLES[name].arrow_schema.empty_table()
-        found = QueryBuilder().register("t", table).execute(sql)
         with self._asking("read", name):
-            return pa.table(found.read_all())
+            return pa.table(QueryBuilder().register("t", table).execute(sql).read_all())
+
+    def scan(self, name: str, sql: str) -> Iterator[pa.Table]:
+        """The same piece by piece, for what may not fit into memory; a table that is not there gives none."""
+        table = self._newest(name)
+        if table is None:
+            return
+        with self._asking("read", name):
+            for batch in QueryBuilder().register("t", table).execute(sql):
+                yield pa.table(batch)
 
     @contextmanager
     def _asking(self, what: str, name: str) -> Iterator[None]:

@@ -1,81 +1,54 @@
-"""Which events were seen before: in this micro-batch or in a lower one. DataFrame → DataFrame, in the JVM.
+"""Which events were seen before: in this micro-batch or in a lower one. Pure: Arrow → Arrow.
 
-A copy carries the same id and the same event time, so only the files of these event times are read. What a micro-batch
-itself has stored does not count, or a replayed one would find itself and call everything a duplicate.
+A copy carries the same id and the same time as its original.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
-from functools import reduce
+from collections.abc import Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+import pyarrow as pa
+import pyarrow.compute as pc
 
-COORDINATES = ("hub", "partition", "offset")
-_KEY = ("record", "id", "time")
+from pegel.streaming.ingest.index import COORDINATES, KEY
+from pegel.streaming.ingest.parse import RECORD
 
-
-def keyed(events: DataFrame, record: str, key: tuple[str, str]) -> DataFrame:
-    """The keys and coordinates of new events.
-
-    Args:
-        events: fit events of one kind.
-        record: the kind.
-        key: columns of id and event time.
-    """
-    return events.select(*_key(record, key), F.struct(*COORDINATES).alias("at"))
+_IS_NEW = "is_new"
 
 
-def keyed_before(stored: DataFrame, record: str, key: tuple[str, str]) -> DataFrame:
-    """The same for events that lower micro-batches stored, whose coordinates do not matter."""
-    nowhere = F.lit(None).cast("struct<hub:string,partition:string,offset:bigint>")
-    return stored.select(*_key(record, key), nowhere.alias("at"))
-
-
-def repeated(frames: Sequence[DataFrame]) -> DataFrame:
-    """The keys that come more than once, with the coordinates of the one event that is kept.
+def without_copies(index: pa.Table, stored: Mapping[str, pa.Table]) -> tuple[pa.Table, pa.Table]:
+    """Part the fit events of a micro-batch from the copies among them.
 
     Args:
-        frames: from :func:`keyed` and :func:`keyed_before`.
+        index: see :func:`pegel.streaming.ingest.index.read_index`.
+        stored: record -> ``id, time`` of events of that kind that lower micro-batches stored; others do no harm.
 
     Returns:
-        ``record, id, time``; ``kept``: the first in the hub, null if a lower micro-batch stored one; ``n``: how many
-        new events are copies.
+        the new events and the copies, with the columns of ``index``. Of several events with one key the first in the
+        hub is new, none if a lower micro-batch stored it.
     """
-    new = F.count("at")
-    seen = F.count(F.lit(1)) > new
-    return (
-        reduce(DataFrame.union, frames)
-        .groupBy(*_KEY)
-        .agg(
-            F.when(~seen, F.min("at")).alias("kept"),
-            (new - F.when(seen, 0).otherwise(1)).alias("n"),
-        )
-        .where("n > 0")
-    )
+    fit = index.filter(index["fit"])
+    new = fit.append_column(_IS_NEW, pa.repeat(pa.scalar(True), len(fit)))
+    old = [_as_index(record, keys) for record, keys in stored.items() if len(keys)]
+    # What is stored has no coordinates here and stands before what is new, so each copy stands behind its original.
+    rows = pa.concat_tables([new, *old], promote_options="default")
+    rows = rows.sort_by([(name, "ascending") for name in (*KEY, _IS_NEW, *COORDINATES)]).combine_chunks()
+    is_repeated = _same_as_before(rows, KEY)
+    is_new = pc.and_not(rows[_IS_NEW], is_repeated)
+    is_copy = pc.and_(rows[_IS_NEW], is_repeated)
+    return rows.filter(is_new).select(index.column_names), rows.filter(is_copy).select(index.column_names)
 
 
-def without(events: DataFrame, keys: DataFrame, record: str, key: tuple[str, str]) -> DataFrame:
-    """The events without the copies.
-
-    Args:
-        events: fit events of one kind.
-        keys: from :func:`repeated`.
-        record: the kind.
-        key: columns of id and event time.
-    """
-    mine = keys.where(F.col("record") == record).select(
-        F.col("id").alias("repeated_id"), F.col("time").alias("repeated_time"), "kept"
-    )
-    same = (F.col(key[0]) == F.col("repeated_id")) & (F.col(key[1]) == F.col("repeated_time"))
-    is_copy = F.col("kept").isNull() | (F.struct(*COORDINATES) != F.col("kept"))
-    return events.join(F.broadcast(mine), same & is_copy, "left_anti")
+def _as_index(record: str, keys: pa.Table) -> pa.Table:
+    size = len(keys)
+    columns = [pa.repeat(record, size), keys["id"], keys["time"], pa.repeat(pa.scalar(False), size)]
+    return pa.table(columns, names=[RECORD, "id", "time", _IS_NEW])
 
 
-def stored_before(table: DataFrame, batch_id: int, column: str, times: tuple[datetime, datetime]) -> DataFrame:
-    """What lower micro-batches stored within a span of times, both ends inclusive; Delta skips all other files."""
-    return table.where((F.col("batch_id") < batch_id) & F.col(column).between(*(F.lit(time) for time in times)))
-
-
-def _key(record: str, key: tuple[str, str]) -> list[Column]:
-    return [F.lit(record).alias("record"), F.col(key[0]).alias("id"), F.col(key[1]).alias("time")]
+def _same_as_before(rows: pa.Table, columns: Sequence[str]) -> pa.Array:
+    """For each row whether it has the values of the row before it; the first has none before it."""
+    if not len(rows):
+        return pa.array([], pa.bool_())
+    same = pa.repeat(pa.scalar(True), len(rows) - 1)
+    for name in columns:
+        column = rows[name].combine_chunks()
+        same = pc.and_(same, pc.equal(column.slice(1), column.slice(0, len(same))))
+    return pa.concat_arrays([pa.array([False]), same])

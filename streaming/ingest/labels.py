@@ -11,6 +11,9 @@ from pyspark.sql import functions as F  # noqa: N812
 from pegel.schemas.events import LABEL
 
 PREDICTION_COLUMNS = ("event_id", "event_time", "model", "version", "output", "segments")
+LABEL_COLUMNS = ("event_id", "prediction_time", "feedback_time", "feedback_id", "kind", "label")
+
+_PREDICTION_KEY = ("event_id", "event_time")
 
 
 def label_changes(
@@ -19,44 +22,39 @@ def label_changes(
     """The signed counts of a micro-batch's labels.
 
     Args:
-        stored_predictions: of lower micro-batches, within the times of the new labels.
+        stored_predictions: of lower micro-batches, at least those that the new labels are about.
         new_predictions: of this micro-batch.
-        stored_labels: of lower micro-batches, within the times of what is affected.
+        stored_labels: of lower micro-batches, at least those about the same predictions as the new labels, and those
+            about the new predictions.
         new_labels: of this micro-batch.
 
     Returns:
-        one row per prediction whose label changed: :data:`PREDICTION_COLUMNS`, ``labelled`` and ``correct`` (signed),
-        and ``joined``: how many labels found their prediction in this micro-batch, ``waited``: how many of these had
-        been stored before.
+        one row per prediction for which a label was found: :data:`PREDICTION_COLUMNS`, ``labelled`` and ``correct``
+        (signed), and ``joined``: how many labels found their prediction in this micro-batch, ``waited``: how many of
+        these had been stored before.
     """
-    keys = new_labels.select("event_id", F.col("prediction_time").alias("event_time")).distinct()
-    old = stored_predictions.join(F.broadcast(keys), ["event_id", "event_time"], "left_semi")
-    affected = old.select(*PREDICTION_COLUMNS, F.lit(True).alias("known")).union(
-        new_predictions.select(*PREDICTION_COLUMNS, F.lit(False).alias("known"))
-    )
     labels = _keyed(stored_labels, old=True).union(_keyed(new_labels, old=False))
-    joined = affected.join(labels, ["event_id", "event_time"])
-    newest = F.max(F.struct("feedback_time", "feedback_id", "label"))
-    # Only a prediction that was there before had a label before.
-    before = F.max(F.when(F.col("known") & F.col("old"), F.struct("feedback_time", "feedback_id", "label")))
-    found = F.count(F.when(~F.col("old") | ~F.col("known"), 1))
-    waited = F.count(F.when(F.col("old") & ~F.col("known"), 1))
-    ends = joined.groupBy("event_id", "event_time").agg(
-        F.first("model").alias("model"),
-        F.first("version").alias("version"),
-        F.first("output").alias("output"),
-        F.first("segments").alias("segments"),
-        newest.alias("after"),
-        before.alias("before"),
-        found.alias("joined"),
-        waited.alias("waited"),
+    label = F.struct("feedback_time", "feedback_id", "label")
+    of_key = labels.groupBy(*_PREDICTION_KEY).agg(
+        F.max(label).alias("after"),
+        F.max(F.when(F.col("old"), label)).alias("stored"),
+        F.count_if("old").alias("n_old"),
+        F.count_if(~F.col("old")).alias("n_new"),
     )
-    return ends.select(
+    known = stored_predictions.select(*PREDICTION_COLUMNS, F.lit(True).alias("known"))
+    new = new_predictions.select(*PREDICTION_COLUMNS, F.lit(False).alias("known"))
+    joined = (
+        known.union(new).join(F.broadcast(of_key), list(_PREDICTION_KEY)).where(~F.col("known") | (F.col("n_new") > 0))
+    )
+    # Only a prediction that was there before had a label before.
+    had = F.col("known") & F.col("stored").isNotNull()
+    waited = F.when(F.col("known"), 0).otherwise(F.col("n_old"))
+    return joined.select(
         *PREDICTION_COLUMNS,
-        (1 - F.col("before").isNotNull().cast("int")).alias("labelled"),
-        (_right("after") - _right("before")).alias("correct"),
-        "joined",
-        "waited",
+        F.when(had, 0).otherwise(1).alias("labelled"),
+        (_right("after") - F.when(had, _right("stored")).otherwise(0)).alias("correct"),
+        (F.col("n_new") + waited).alias("joined"),
+        waited.alias("waited"),
     )
 
 

@@ -4,29 +4,27 @@ What must be remembered between micro-batches (the admitted segments, how many l
 from the tables at the start.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 
 from pegel.conf.settings import IngestSettings
-from pegel.schemas.partials import ALL, Partial, partial_from_row
+from pegel.schemas.partials import ALL, Partial, partial_from_row, partial_to_row
 from pegel.schemas.tables import PROFILES
-from pegel.streaming.ingest.dedupe import stored_before
 from pegel.streaming.ingest.grids import GridCatalog
-from pegel.streaming.ingest.labels import label_changes, labels_of
+from pegel.streaming.ingest.index import labels_in, of_record, values_in
+from pegel.streaming.ingest.labels import LABEL_COLUMNS, PREDICTION_COLUMNS, label_changes, labels_of
+from pegel.streaming.ingest.parse import PREDICTION
 from pegel.streaming.ingest.sinks import StreamTables
-from pegel.streaming.ingest.summary import Span, Summary
-from pegel.streaming.profile.counting import Version, feedback_partials, live_partials
+from pegel.streaming.ingest.stored import stored_before
+from pegel.streaming.profile.assembly import label_partials, live_partials
+from pegel.streaming.profile.counting import Version, label_sums, live_sums
 from pegel.streaming.profile.segments import Segments
 from pegel.tables.delta import DeltaTables
-
-Rows = list[dict[str, Any]]
-
-_COUNTED = tuple(name for name in PROFILES.names if name != "batch_id")
-_SPANS_OF_LABELS = ("event_time", "label_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,74 +67,70 @@ class Profiler:
         rows = self._tables.read("batches", f"SELECT {waiting} FROM t WHERE batch_id < {batch_id}")
         self._waiting = int(rows[0]["n"]) if rows else 0
 
-    def unknown_values(self) -> dict[str, Column]:
-        """Attribute -> the aggregate that finds values which are not admitted yet."""
-        return self._segments.unknown()
+    def attributes(self) -> dict[str, Column]:
+        """Attribute -> the value that an event is counted under."""
+        return self._segments.values
 
-    def admit(self, values: Mapping[str, Iterable[str]]) -> None:
-        """Admit the values of a micro-batch's new predictions."""
-        self._segments.admit(values)
+    def admit(self, new: pa.Table) -> None:
+        """Admit the values of a micro-batch's new predictions; see :func:`pegel.streaming.ingest.index.read_index`."""
+        predictions = of_record(new, PREDICTION)
+        self._segments.admit({name: values_in(predictions, name) for name in self._segments.values})
 
-    def count_live(self, predictions: DataFrame, versions: Collection[Version]) -> Rows:
+    def count_live(self, predictions: DataFrame, versions: Collection[Version], batch_id: int) -> list[Partial]:
         """Count the new predictions of a micro-batch. One Spark action."""
-        frame = live_partials(
-            predictions,
-            self._grids.grids_of(versions),
-            self._segments.of_event(),
-            self._settings.window_seconds,
-            self._settings.max_category_names,
-        )
-        return _rows(frame)
+        grids_of = self._grids.grids_of(versions)
+        window_seconds = self._settings.window_seconds
+        sums = live_sums(predictions, grids_of, self._segments.of_event(), window_seconds).toArrow()
+        grid_of = {grid.grid: grid for grid in grids_of.values()}
+        return live_partials(sums, grid_of, window_seconds, self._settings.max_category_names, batch_id)
 
     def count_labels(
-        self, predictions: DataFrame, feedback: DataFrame, labels: int, summary: Summary, batch_id: int
-    ) -> tuple[Rows, LabelCounts]:
+        self, predictions: DataFrame, feedback: DataFrame, new: pa.Table, batch_id: int
+    ) -> tuple[list[Partial], LabelCounts]:
         """Count what the labels change. One Spark action, none if there can be nothing to count.
 
         Args:
             predictions: the new predictions of the micro-batch.
             feedback: its new feedback.
-            labels: how many labels are among that.
-            summary: of the micro-batch.
+            new: the index of both.
             batch_id: of the micro-batch.
         """
-        span = _hull(summary.spans[name] for name in _SPANS_OF_LABELS if name in summary.spans)
-        if span is None or not (labels or self._waiting):
+        labels = labels_in(new).select(["label_of", "label_time"]).rename_columns(["id", "time"])
+        waited_for = of_record(new, PREDICTION).select(["id", "time"])
+        about = pa.concat_tables([labels, waited_for]) if self._waiting else labels
+        if not len(about):
             return [], LabelCounts()
+        of_prediction = {"event_id": labels["id"], "event_time": labels["time"]}
+        of_label = {"event_id": about["id"], "prediction_time": about["time"]}
         changes = label_changes(
-            stored_before(self._stream.read("predictions"), batch_id, "event_time", span),
+            self._stored("predictions", batch_id, PREDICTION_COLUMNS, of_prediction),
             predictions,
-            labels_of(stored_before(self._stream.read("feedback"), batch_id, "prediction_time", span)),
+            labels_of(self._stored("feedback", batch_id, LABEL_COLUMNS, of_label)),
             labels_of(feedback),
         )
-        rows = _rows(feedback_partials(changes, self._segments.of_event(), self._settings.window_seconds))
-        grids_of = self._grids.grids_of({(row["model"], row["version"]) for row in rows})
-        joined, waited = (sum(row[name] for row in rows if row["segment"] == ALL) for name in ("joined", "waited"))
-        partials = [{**row, "grid": grids_of[row["model"], row["version"]].grid} for row in rows if row["counts"]]
-        return partials, LabelCounts(joined, waited, labels - (joined - waited))
+        sums = label_sums(changes, self._segments.of_event(), self._settings.window_seconds).toArrow()
+        everywhere = sums.filter(pc.equal(sums["segment"], ALL))
+        joined, waited = (pc.sum(everywhere[name]).as_py() or 0 for name in ("joined", "waited"))
+        partials = label_partials(sums, self._grids.grids_of, self._settings.window_seconds, batch_id)
+        return partials, LabelCounts(joined, waited, len(labels) - (joined - waited))
 
-    def store(self, rows: Rows, labels: LabelCounts, batch_id: int) -> list[Partial]:
+    def store(self, partials: Sequence[Partial], labels: LabelCounts, batch_id: int) -> list[Partial]:
         """Store the partials of a micro-batch; gives those that are in the table.
 
         After a replay the table may hold what was counted on an older grid, and the table is right.
         """
         self._waiting += labels.unmatched - labels.joined_later
-        full = [{**{name: row[name] for name in _COUNTED}, "batch_id": batch_id} for row in rows]
-        if full and not self._stream.append_rows("profiles", full, batch_id):
-            full = self._tables.read("profiles", f"SELECT * FROM t WHERE batch_id = {batch_id}")
-        return [partial_from_row(row) for row in sorted(full, key=_key)]
+        rows = [partial_to_row(partial) for partial in partials]
+        if rows and not self._stream.append_rows("profiles", rows, batch_id):
+            stored = self._tables.read("profiles", f"SELECT * FROM t WHERE batch_id = {batch_id}")
+            partials = [partial_from_row(row) for row in stored]
+        return sorted(partials, key=_key)
+
+    def _stored(
+        self, name: str, batch_id: int, columns: Sequence[str], wanted: Mapping[str, pa.ChunkedArray]
+    ) -> DataFrame:
+        return self._stream.frame(stored_before(self._tables, name, batch_id, columns, wanted))
 
 
-def _rows(frame: DataFrame) -> Rows:
-    table: pa.Table = frame.toArrow()
-    rows: Rows = table.to_pylist(maps_as_pydicts="strict")
-    return rows
-
-
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in PROFILES.key)
-
-
-def _hull(spans: Iterable[Span]) -> Span | None:
-    spans = list(spans)
-    return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+def _key(partial: Partial) -> tuple[Any, ...]:
+    return tuple(getattr(partial, name) for name in PROFILES.key)

@@ -30,9 +30,9 @@ class StreamTables:
         self._tables = tables
         self._query_id = query_id
 
-    def read(self, name: str) -> DataFrame:
-        """The table as it stands now."""
-        return self._spark.read.format("delta").load(self._tables.uri(name))
+    def frame(self, rows: pa.Table) -> DataFrame:
+        """Rows that Python holds, as a frame of the session."""
+        return self._spark.createDataFrame(rows)
 
     def holds(self, name: str, batch_id: int) -> bool:
         """Whether the micro-batch, or a later one, has been written to the table."""

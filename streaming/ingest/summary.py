@@ -1,21 +1,18 @@
-"""What a micro-batch holds: offsets by partition, counts, spans of time, versions. One Spark action."""
+"""What a micro-batch holds: offsets by partition, counts, versions. Pure, from its index."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pegel.streaming.ingest.labels import is_label
-from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
+from pegel.streaming.ingest.index import TIME, labels_in, of_record
+from pegel.streaming.ingest.parse import PREDICTION
 from pegel.streaming.profile.counting import Version
 
-Span = tuple[datetime, datetime]
-"""The first and the last of some times, both inclusive."""
-
-_TIMES = ("event_time", "prediction_time", "feedback_time", "label_time")
+_OFFSETS = {"first": ("offset", "min"), "last": ("offset", "max"), "count": ("offset", "count")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,93 +22,64 @@ class Summary:
     Attributes:
         offsets: for the column ``offsets`` of ``batches``, in order.
         received: record (``prediction`` or ``feedback``) -> events.
-        dead: record -> refused events.
-        labels: how many of the fit events are labels, copies included.
-        spans: time column -> span over the fit events; ``label_time`` is the prediction's time of labels alone. Not
-            there if no event has that time.
-        newest_enqueued: of all events; None if there are none.
-        versions: the versions of the fit predictions.
-        values: attribute -> values that are new to the segments, those of copies included.
+        new: record -> events that are fit and no copies.
+        copies: record -> fit events that are copies.
+        labels: how many labels are new.
+        versions: those of the new predictions.
+        newest_event: event time of the newest new prediction; None if there is none.
+        newest_enqueued: of all events.
     """
 
     offsets: list[dict[str, Any]]
     received: Mapping[str, int]
-    dead: Mapping[str, int]
+    new: Mapping[str, int]
+    copies: Mapping[str, int]
     labels: int
-    spans: Mapping[str, Span]
-    newest_enqueued: datetime | None
     versions: frozenset[Version]
-    values: Mapping[str, frozenset[str]]
+    newest_event: datetime | None
+    newest_enqueued: datetime
+
+    @property
+    def dead(self) -> dict[str, int]:
+        """Record -> refused events."""
+        return {record: n - self.new[record] - self.copies[record] for record, n in self.received.items()}
 
 
-def summarise(parsed: DataFrame, values: Mapping[str, Column]) -> Summary:
-    """Summarise the parsed events of a micro-batch.
+def summarise(index: pa.Table, new: pa.Table, copies: pa.Table) -> Summary:
+    """Summarise a micro-batch that holds at least one event.
 
     Args:
-        parsed: see :meth:`pegel.streaming.ingest.parse.Parser.parse`.
-        values: attribute -> aggregate, see :meth:`pegel.streaming.profile.segments.Segments.unknown`.
+        index: see :func:`pegel.streaming.ingest.index.read_index`.
+        new: see :func:`pegel.streaming.ingest.dedupe.without_copies`.
+        copies: see there.
     """
-    fit = parsed.withColumn("fit", F.col(REASON).isNull()).withColumn(
-        "label_time", F.when(is_label(), F.col("prediction_time"))
-    )
-    spans = [
-        end(F.when(F.col("fit"), F.col(time))).alias(f"{name}_{time}")
-        for time in _TIMES
-        for name, end in (("first", F.min), ("last", F.max))
-    ]
-    version = F.when(F.col("fit") & (F.col(RECORD) == PREDICTION), F.struct("model", "version"))
-    found = (
-        fit.groupBy("hub", "partition", RECORD)
-        .agg(
-            F.min("offset").alias("first"),
-            F.max("offset").alias("last"),
-            F.count(F.lit(1)).alias("count"),
-            F.max("enqueued_time").alias("last_enqueued"),
-            F.count(REASON).alias("dead"),
-            F.count(F.when(F.col("fit"), F.col("label_time"))).alias("labels"),
-            F.collect_set(version).alias("versions"),
-            *spans,
-            *(aggregate.alias(f"values_{i}") for i, aggregate in enumerate(values.values())),
-        )
-        .toArrow()  # rows that are collected would have lost the zone of their times
-    )
-    return _summary(found.to_pylist(), list(values))
-
-
-def new_values(predictions: DataFrame, values: Mapping[str, Column]) -> dict[str, frozenset[str]]:
-    """The values that are new to the segments, of these events alone; for micro-batches that hold copies."""
-    if not values:
-        return {}
-    row = predictions.agg(*(aggregate.alias(f"values_{i}") for i, aggregate in enumerate(values.values()))).head()
-    return {attribute: frozenset(row[i] if row else ()) for i, attribute in enumerate(values)}
-
-
-def _summary(rows: list[dict[str, Any]], attributes: list[str]) -> Summary:
-    rows.sort(key=lambda row: (row["hub"], row["partition"]))
-    offset = ("hub", "partition", "first", "last", "count", "last_enqueued")
+    predictions = of_record(new, PREDICTION)
+    versions = predictions.group_by(["model", "version"]).aggregate([]).to_pylist()
     return Summary(
-        offsets=[{name: row[name] for name in offset} for row in rows],
-        received=_by_record(rows, "count"),
-        dead=_by_record(rows, "dead"),
-        labels=sum(row["labels"] for row in rows),
-        spans={time: span for time in _TIMES if (span := _span(rows, time)) is not None},
-        newest_enqueued=max((row["last_enqueued"] for row in rows), default=None),
-        versions=frozenset((v["model"], v["version"]) for row in rows for v in row["versions"]),
-        values={
-            attribute: frozenset(_flat(row[f"values_{i}"] for row in rows)) for i, attribute in enumerate(attributes)
-        },
+        offsets=_offsets(index),
+        received=_by_record(index),
+        new=_by_record(new),
+        copies=_by_record(copies),
+        labels=len(labels_in(new)),
+        versions=frozenset((row["model"], row["version"]) for row in versions),
+        newest_event=pc.max(predictions["time"]).as_py(),
+        newest_enqueued=pc.max(index["enqueued_time"]).as_py(),
     )
 
 
-def _by_record(rows: list[dict[str, Any]], name: str) -> dict[str, int]:
-    return {record: sum(row[name] for row in rows if row[RECORD] == record) for record in (PREDICTION, FEEDBACK)}
+def _offsets(index: pa.Table) -> list[dict[str, Any]]:
+    found = index.group_by(["hub", "partition"]).aggregate([*_OFFSETS.values(), ("enqueued_time", "max")])
+    rows = [
+        {
+            "hub": row["hub"],
+            "partition": row["partition"],
+            **{name: row[f"{column}_{function}"] for name, (column, function) in _OFFSETS.items()},
+            "last_enqueued": row["enqueued_time_max"],
+        }
+        for row in found.to_pylist()
+    ]
+    return sorted(rows, key=lambda row: (row["hub"], row["partition"]))
 
 
-def _span(rows: list[dict[str, Any]], time: str) -> Span | None:
-    firsts = [row[f"first_{time}"] for row in rows if row[f"first_{time}"] is not None]
-    lasts = [row[f"last_{time}"] for row in rows if row[f"last_{time}"] is not None]
-    return (min(firsts), max(lasts)) if firsts else None
-
-
-def _flat(lists: Iterable[Iterable[str]]) -> Iterable[str]:
-    return (item for items in lists for item in items)
+def _by_record(index: pa.Table) -> dict[str, int]:
+    return {record: len(of_record(index, record)) for record in TIME}

@@ -1,7 +1,8 @@
-"""Counting stored events on their grids: DataFrame → DataFrame, in the JVM.
+"""Counting new events on their grids: DataFrame → DataFrame, in the JVM.
 
-Each event becomes a few tokens per segment, one per counter and watched column; tokens are summed, and the sums are put
-together to one row per partial. Sums are of integers, so neither the order nor the split of the events matters.
+Each event becomes a few tokens per segment, one per counter and watched column, and tokens are summed.
+Sums are of integers, so neither the order nor the split of the events matters. :mod:`pegel.streaming.profile.assembly`
+puts the sums together to partials.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.schemas import grids
 from pegel.schemas.grids import DEFAULT_GRID, Grid, GridColumn
-from pegel.schemas.partials import CORRECT, ERRORS, EVENTS, FEEDBACK_KIND, INPUT_TOKENS, LABELLED, LIVE, OUTPUT_TOKENS
-from pegel.schemas.tables import PROFILES
-from pegel.streaming.profile.column_sql import cell_of, name_of, q_of, quoted, value_of
+from pegel.schemas.partials import CORRECT, ERRORS, EVENTS, INPUT_TOKENS, LABELLED, OUTPUT_TOKENS
+from pegel.streaming.profile.column_sql import cell_of, name_of, q_of, value_of
 
 Version = tuple[str, str]
 """(model, version)."""
@@ -25,11 +25,16 @@ _COUNTERS = {
     INPUT_TOKENS: "coalesce(input_tokens, 0L)",
     OUTPUT_TOKENS: "coalesce(output_tokens, 0L)",
 }
-# A token's key: the column's number times _KEYS, plus the cell; codes of cells begin at -4.
-_KEYS = 2048
-_FIRST_CODE = -grids.ABOVE
-_WHERE = ("model", "version", "segment", "window_start")
-_TYPES = {column.name: column.type for column in PROFILES.columns}
+COUNTERS = tuple(_COUNTERS)
+"""The general counters; the token of the j-th has the key -1 - j."""
+
+KEYS = 2048
+FIRST_CODE = -grids.ABOVE
+"""The token of the i-th column has the key ``i * KEYS + FIRST_CODE`` plus the cell; codes of cells begin at -4."""
+
+WHERE = ("model", "version", "segment", "window_start")
+SUMS = (*WHERE, "grid", "key", "name", "n", "q", "q2", "first_enqueued", "last_enqueued")
+LABEL_SUMS = (*WHERE, LABELLED, CORRECT, "joined", "waited")
 
 
 def window_start(time: str, window_seconds: int) -> Column:
@@ -38,38 +43,33 @@ def window_start(time: str, window_seconds: int) -> Column:
     return F.expr(f"timestamp_micros(unix_micros({time}) - pmod(unix_micros({time}), {micros}L))")
 
 
-def live_partials(
-    events: DataFrame, grids_of: Mapping[Version, Grid], segments: Column, window_seconds: int, max_names: int
-) -> DataFrame:
-    """The partials of new predictions.
+def live_sums(events: DataFrame, grids_of: Mapping[Version, Grid], segments: Column, window_seconds: int) -> DataFrame:
+    """The summed tokens of new predictions.
 
     Args:
-        events: rows of ``predictions``; every one is in exactly one partial of the segment ``*``.
+        events: rows of ``predictions``; every one is counted once in the segment ``*``.
         grids_of: the grid of each version that has events here.
         segments: the array of an event's segments.
         window_seconds: length of the base windows.
-        max_names: a column whose grid names no categories keeps so many names a partial, the most frequent ones.
 
     Returns:
-        rows of ``profiles`` without ``batch_id``.
+        :data:`SUMS`: how often (``n``) a key and, of a category, a name came within a window and segment, with the sums
+        of the values on the grid's scale and of their squares.
     """
     registered = {version: grid for version, grid in grids_of.items() if grid.grid != DEFAULT_GRID}
     by_grid: dict[str, list[Version]] = {}
     for version, grid in registered.items():
         by_grid.setdefault(grid.grid, []).append(version)
     base = events.withColumn("segment", segments).withColumn("window_start", window_start("event_time", window_seconds))
-    frames = [
-        _on_grid(base.where(_is_one_of(versions)), registered[versions[0]], max_names) for versions in by_grid.values()
-    ]
+    frames = [_on_grid(base.where(_is_one_of(versions)), registered[versions[0]]) for versions in by_grid.values()]
     if len(registered) < len(grids_of):
         rest = base.where(~_is_one_of(list(registered))) if registered else base
-        frames.append(_on_grid(rest, grids.default_grid(""), max_names))
-    counted = reduce(DataFrame.unionByName, frames)
-    return counted.select(*_columns(LIVE, window_seconds, "first_enqueued", "last_enqueued"))
+        frames.append(_on_grid(rest, grids.default_grid("")))
+    return reduce(DataFrame.union, frames)
 
 
-def feedback_partials(changes: DataFrame, segments: Column, window_seconds: int) -> DataFrame:
-    """The partials of labels: in the window and the segments of the prediction that they are about.
+def label_sums(changes: DataFrame, segments: Column, window_seconds: int) -> DataFrame:
+    """What labels change, in the window and the segments of the prediction that they are about.
 
     Args:
         changes: see :func:`pegel.streaming.ingest.labels.label_changes`.
@@ -77,27 +77,19 @@ def feedback_partials(changes: DataFrame, segments: Column, window_seconds: int)
         window_seconds: length of the base windows.
 
     Returns:
-        rows of ``profiles`` without ``batch_id``, ``grid`` empty; with ``joined`` and ``waited`` of ``changes`` summed.
+        :data:`LABEL_SUMS`.
     """
     rows = changes.select(
         "model",
         "version",
         F.explode(segments).alias("segment"),
         window_start("event_time", window_seconds).alias("window_start"),
-        *(LABELLED, CORRECT, "joined", "waited"),
+        *LABEL_SUMS[len(WHERE) :],
     )
-    sums = (F.sum(name).alias(name) for name in (LABELLED, CORRECT, "joined", "waited"))
-    counted = rows.groupBy(*_WHERE).agg(*sums)
-    counts = F.expr(f"map_filter(map('{LABELLED}', {LABELLED}, '{CORRECT}', {CORRECT}), (k, v) -> v <> 0) AS counts")
-    counted = counted.select(*_WHERE, "joined", "waited", counts).selectExpr(
-        "*", "'' AS grid", f"CAST(map() AS {_TYPES['numeric']}) AS numeric",
-        f"CAST(map() AS {_TYPES['categorical']}) AS categorical",
-    )  # fmt: skip
-    none = "CAST(NULL AS TIMESTAMP)"
-    return counted.select(*_columns(FEEDBACK_KIND, window_seconds, none, none), "joined", "waited")
+    return rows.groupBy(*WHERE).agg(*(F.sum(name).alias(name) for name in LABEL_SUMS[len(WHERE) :]))
 
 
-def _on_grid(events: DataFrame, grid: Grid, max_names: int) -> DataFrame:
+def _on_grid(events: DataFrame, grid: Grid) -> DataFrame:
     numbered = list(enumerate(grid.columns))
     kept = ["model", "version", "segment", "window_start", "enqueued_time"]
     counters = [f"{sql} AS {name}" for name, sql in _COUNTERS.items()]
@@ -108,35 +100,16 @@ def _on_grid(events: DataFrame, grid: Grid, max_names: int) -> DataFrame:
     tokens = ", ".join([*_counter_tokens(), *(_token(i, column) for i, column in numbered)])
     rows = rows.selectExpr(*kept, f"array({tokens}) AS tokens")
     rows = rows.withColumn("segment", F.explode("segment")).selectExpr(*kept, "inline(tokens)")
-    summed = rows.groupBy(*_WHERE, "key", "name").agg(
-        F.sum("n").alias("n"),
-        F.sum("q").alias("q"),
-        F.expr("sum(q * q) AS q2"),
-        F.min("enqueued_time").alias("first_enqueued"),
-        F.max("enqueued_time").alias("last_enqueued"),
-    )
-    return _put_together(summed, numbered, max_names).withColumn("grid", F.lit(grid.grid))
-
-
-def _put_together(summed: DataFrame, numbered: Sequence[tuple[int, GridColumn]], max_names: int) -> DataFrame:
-    numeric = [(i, column) for i, column in numbered if column.kind == grids.NUMERIC]
-    categorical = [(i, column) for i, column in numbered if column.kind != grids.NUMERIC]
-    entries = [_entries(i, "name" if column.kind != grids.NUMERIC else f"key - {_base(i)}") for i, column in numbered]
-    sums = [_sum(f"q{power}", i) for i, _ in numeric for power in ("", "2")]
-    counters = [f"sum(CASE WHEN key = {-1 - j} THEN n END) AS {name}" for j, name in enumerate(_COUNTERS)]
-    rows = summed.groupBy(*_WHERE).agg(
-        *(F.expr(sql) for sql in (*counters, *entries, *sums)),
-        F.min("first_enqueued").alias("first_enqueued"),
-        F.max("last_enqueued").alias("last_enqueued"),
-    )
-    counts = ", ".join(f"'{name}', {name}" for name in _COUNTERS)
-    return rows.selectExpr(
-        *_WHERE,
-        "first_enqueued",
-        "last_enqueued",
-        f"map_filter(map({counts}), (k, v) -> v <> 0) AS counts",
-        f"{_map([(c.name, _numeric_sql(i)) for i, c in numeric], 'numeric')} AS numeric",
-        f"{_map([(c.name, _names_sql(i, c, max_names)) for i, c in categorical], 'categorical')} AS categorical",
+    return (
+        rows.groupBy(*WHERE, F.lit(grid.grid).alias("grid"), "key", "name")
+        .agg(
+            F.sum("n").alias("n"),
+            F.sum("q").alias("q"),
+            F.expr("sum(q * q) AS q2"),
+            F.min("enqueued_time").alias("first_enqueued"),
+            F.max("enqueued_time").alias("last_enqueued"),
+        )
+        .select(*SUMS)
     )
 
 
@@ -165,61 +138,7 @@ def _struct(key: str, name: str, n: str, q: str) -> str:
 
 
 def _base(i: int) -> int:
-    return i * _KEYS + _FIRST_CODE
-
-
-def _is_of(i: int, first: int = 0) -> str:
-    return f"key BETWEEN {i * _KEYS + first} AND {i * _KEYS + _KEYS - 1}"
-
-
-def _entries(i: int, key: str) -> str:
-    entry = f"CASE WHEN {_is_of(i)} THEN named_struct('key', {key}, 'value', n) END"
-    return f"array_sort(collect_list({entry})) AS e{i}"
-
-
-def _sum(name: str, i: int) -> str:
-    return f"coalesce(sum(CASE WHEN {_is_of(i, _FIRST_CODE)} THEN {name} END), 0L) AS {name}_{i}"
-
-
-def _numeric_sql(i: int) -> str:
-    return f"named_struct('cells', map_from_entries(e{i}), 'sum_q', q_{i}, 'sum_q2', q2_{i})"
-
-
-def _names_sql(i: int, column: GridColumn, max_names: int) -> str:
-    if column.categories:
-        return f"map_from_entries(e{i})"
-    # Where every name counts, only the most frequent are kept; the rest joins the others, so that the total stays.
-    special = f"x.key IN ('{grids.MISSING_NAME}', '{grids.OTHER_NAME}')"
-    ranked = (
-        f"array_sort(filter(e{i}, x -> NOT {special}), (a, b) -> CASE WHEN a.value <> b.value "
-        "THEN CAST(signum(b.value - a.value) AS INT) WHEN a.key < b.key THEN -1 WHEN a.key > b.key THEN 1 ELSE 0 END)"
-    )
-    kept = f"slice({ranked}, 1, {max_names})"
-    names = f"transform({kept}, x -> x.key)"
-    rest = (
-        f"aggregate(filter(e{i}, x -> x.key <> '{grids.MISSING_NAME}' AND NOT array_contains({names}, x.key)), "
-        "0L, (total, x) -> total + x.value)"
-    )
-    whole = (
-        f"concat({kept}, filter(e{i}, x -> x.key = '{grids.MISSING_NAME}'), "
-        f"array(named_struct('key', '{grids.OTHER_NAME}', 'value', {rest})))"
-    )
-    return f"map_filter(map_from_entries({whole}), (k, v) -> v <> 0)"
-
-
-def _map(entries: Sequence[tuple[str, str]], name: str) -> str:
-    inner = ", ".join(f"{quoted(column)}, {sql}" for column, sql in entries)
-    return f"CAST(map({inner}) AS {_TYPES[name]})"
-
-
-def _columns(kind: str, window_seconds: int, first: str, last: str) -> list[Column]:
-    sql = {
-        "window_s": str(window_seconds),
-        "kind": f"'{kind}'",
-        "first_enqueued": first,
-        "last_enqueued": last,
-    }
-    return [F.expr(f"{sql.get(n, n)} AS {n}") for n in PROFILES.names if n != "batch_id"]
+    return i * KEYS + FIRST_CODE
 
 
 def _is_one_of(versions: Sequence[Version]) -> Column:

@@ -38,19 +38,14 @@ class Segments:
         """Admit the values of one micro-batch, in the order of their names, as long as there is room."""
         for attribute, names in found.items():
             known = self._names[attribute]
-            for name in sorted(set(names) - known):
+            for name in sorted(set(names) - known - {OTHER_NAME}):
                 if len(known) < self._cap:
                     known.add(name)
 
-    def unknown(self) -> dict[str, Column]:
-        """For each attribute with room an aggregate: the values that are not admitted yet, as an array."""
-        columns = {}
-        for attribute, known in self._names.items():
-            if len(known) < self._cap:
-                value = self._value(attribute)
-                new = F.collect_set(F.when(~value.isin(*sorted(known), OTHER_NAME), value))
-                columns[attribute] = F.slice(F.array_sort(new), 1, self._cap - len(known))
-        return columns
+    @property
+    def values(self) -> dict[str, Column]:
+        """For each attribute the value that an event is counted under, null where it has none."""
+        return {attribute: self._value(attribute) for attribute in self._names}
 
     def of_event(self) -> Column:
         """The array of an event's segments: ``*`` and one for each attribute that it has."""

@@ -65,7 +65,7 @@ def config(tmp_path, hubs):
         # A process that lives for seconds is not worth compiling for: neither the JVM's code nor Spark's plans.
         "spark": {
             "spark.driver.memory": "1g",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         },

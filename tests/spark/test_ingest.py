@@ -12,6 +12,7 @@ from equipment.seeded_events import FEEDBACK, seeded_events
 from pegel.conf.settings import Settings
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn, make_grid
 from pegel.streaming.ingest.generation import generation_of
+from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
 from pegel.tables.delta import DeltaTables
@@ -78,10 +79,12 @@ def cut(events, *sizes):
 
 @pytest.fixture
 def frame(spark):
+    parser = Parser(SETTINGS)
+
     def make(events):
         rows = [(e.hub, e.partition, e.offset, e.enqueued, bytearray(e.body)) for e in events]
         random.Random(5).shuffle(rows)
-        return spark.createDataFrame(rows, SOURCE).repartition(2)
+        return parser.parse(spark.createDataFrame(rows, SOURCE).repartition(2))
 
     return make
 
