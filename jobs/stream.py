@@ -16,7 +16,7 @@ from pegel.jobs.wiring.spark_session import build_session
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.streaming.ingest.generation import generation_of, query_id_of
 from pegel.streaming.ingest.parse import Parser
-from pegel.streaming.ingest.sinks import create_tables
+from pegel.streaming.ingest.sinks import create_tables, open_in_background
 from pegel.streaming.ingest.step import Ingest
 from pegel.streaming.sources.kafka import explain_kafka_failure
 from pegel.streaming.sources.read import read_events
@@ -58,7 +58,7 @@ class MicroBatches:
 
     def _take(self, frame: DataFrame, spark_batch_id: int) -> None:
         if self._ingest is None:
-            query_id = query_id_of(self._spark, self._settings.storage.checkpoint_location)
+            query_id = query_id_of(self._spark)
             generation = generation_of(self._tables, query_id)
             self._ingest = Ingest(self._spark, self._tables, self._settings, query_id, generation)
         batch = self._ingest.store(frame, spark_batch_id)
@@ -87,7 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = stop_event()
     spark = build_session("pegel-stream", settings.spark)
     try:
-        create_tables(DeltaTables(settings.storage.root))
+        tables = DeltaTables(settings.storage.root)
+        create_tables(tables)
+        open_in_background(spark, tables)
         micro_batches = MicroBatches(spark, settings)
         _run(spark, settings, micro_batches, stop, available_now=arguments.available_now)
     finally:

@@ -1,6 +1,4 @@
-"""Batch ids that never repeat, across checkpoints. Edge: reads the checkpoint's metadata and the stream's tables."""
-
-import json
+"""Batch ids that never repeat, across checkpoints. Edge: asks Spark and the tables."""
 
 from pyspark.sql import SparkSession
 
@@ -10,13 +8,17 @@ from pegel.tables.delta import DeltaTables
 BATCHES_PER_GENERATION = 10**9
 
 
-def query_id_of(spark: SparkSession, checkpoint: str) -> str:
-    """The id that Spark gave the query of this checkpoint; it stays the same as long as the checkpoint does."""
-    line = spark.read.text(f"{checkpoint.rstrip('/')}/metadata").head()
-    if line is None:
-        msg = f"the checkpoint {checkpoint} has an empty metadata file"
-        raise ValueError(msg)
-    return str(json.loads(line[0])["id"])
+def query_id_of(spark: SparkSession) -> str:
+    """The id of the query whose micro-batch is under way; it stays the same as long as its checkpoint does.
+
+    Raises:
+        RuntimeError: outside of ``foreachBatch``.
+    """
+    query_id = spark.sparkContext.getLocalProperty("sql.streaming.queryId")
+    if query_id is None:
+        msg = "no micro-batch is under way, so there is no query to name; call this within foreachBatch"
+        raise RuntimeError(msg)
+    return query_id
 
 
 def app_id(query_id: str, table: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, localcontext
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from pegel.schemas import events as names
@@ -132,7 +133,7 @@ def _read_fields(document: Mapping[str, Any], fields: "Mapping[str, _Field]") ->
         except (TypeError, ValueError, OverflowError):
             raise _Refusal(names.BAD_VALUE) from None
     unknown = {name: value for name, value in document.items() if name not in fields and name not in _ENVELOPE}
-    if any(name.lower() in fields or name.lower() in _ENVELOPE for name in unknown):
+    if any(name.translate(_LOWER) in fields or name.translate(_LOWER) in _ENVELOPE for name in unknown):
         raise _Refusal(names.BAD_VALUE)
     values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
     return values
@@ -278,6 +279,7 @@ class _Field:
     default: Any = None
 
 
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _ENVELOPE = ("schema_version", "event_type")
 _PREDICTION = {
     "event_id": _Field("event_id", _identifier, required=True),

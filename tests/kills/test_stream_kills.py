@@ -35,6 +35,7 @@ SEED = 20261125
 KILLS = 10
 PER_CYCLE = 75
 PATIENCE_SECONDS = 480.0
+STANDBY = Path(__file__).with_name("standby.py")
 # What the process has just written when it is killed; None means soon after it was started, whatever it does then.
 MOMENTS = ("predictions", "profiles", "batches", "dead_letters", None)
 GRID = make_grid(
@@ -59,7 +60,7 @@ def config(tmp_path, hubs):
     secret.write_text(hubs.connection_string)
     sections = {
         "storage": {"root": str(tmp_path / "tables")},
-        "source": {"max_events_per_trigger": 50, "eventhubs": {"connection_string": {"file": str(secret)}}},
+        "source": {"max_events_per_trigger": PER_CYCLE, "eventhubs": {"connection_string": {"file": str(secret)}}},
         "ingest": {"trigger_seconds": 0.2, "segment_attributes": ["country"], "segment_cap": 3},
         "watch": {"block_min_events": 20, "window_seconds": [10, 60]},
         # A process that lives for seconds is not worth compiling for: neither the JVM's code nor Spark's plans.
@@ -120,20 +121,26 @@ def send(hubs):
 
 
 @pytest.fixture
-def start(config, tmp_path):
-    """Start ``pegel stream`` in a process group of its own."""
+def ready(config, tmp_path):
+    """Start ``pegel stream`` in a process group of its own, up to the point where it may begin."""
     log = (tmp_path / "stream.log").open("wb")
     started = []
 
     def run(*more):
-        command = [sys.executable, "-m", "pegel.jobs.stream", "--config", str(config), *more]
-        started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
-        return started[-1]
+        command = [sys.executable, str(STANDBY), "--config", str(config), *more]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        started.append(process)
+        return process
 
     yield run
     for process in started:
         kill(process)
     log.close()
+
+
+def begin(process):
+    process.stdin.write(b"\n")
+    process.stdin.close()
 
 
 def kill(process):
@@ -195,15 +202,18 @@ def rows_of(tables, name):
     return sorted(map(repr, tables.read(name)))
 
 
-def test_ten_sigkills_in_a_row_leave_every_table_as_if_there_had_been_none(tables, send, start, hubs, config, tmp_path):
+def test_ten_sigkills_in_a_row_leave_every_table_as_if_there_had_been_none(tables, send, ready, hubs, config, tmp_path):
     rng = random.Random(SEED)
     moments = [*MOMENTS, *rng.choices(MOMENTS[:-1], k=KILLS - len(MOMENTS))]
     rng.shuffle(moments)
     half_written = 0
-    for moment in moments:
+    following = ready()
+    for killed, moment in enumerate(moments, 1):
         send(PER_CYCLE)
         since = commits(tables, moment) if moment else 0
-        process = start()
+        process = following
+        begin(process)
+        following = ready(*(("--available-now",) if killed == KILLS else ()))
         if moment:
             # The tables are created in commits of their own.
             wait_for_commit(tables, moment, process, max(since, 1))
@@ -211,7 +221,8 @@ def test_ten_sigkills_in_a_row_leave_every_table_as_if_there_had_been_none(table
         kill(process)
         half_written += is_half_written(tables)
     assert half_written > 0
-    assert start("--available-now").wait(PATIENCE_SECONDS) == 0
+    begin(following)
+    assert following.wait(PATIENCE_SECONDS) == 0
 
     events = in_the_hubs(hubs.connection_string)
     settings = load_settings(str(config), environ={})
