@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("pegel", deadline=None)
+settings.load_profile("pegel")
 
 
 @pytest.fixture(scope="session")
