@@ -165,7 +165,7 @@ class Demo:
         traffic.stop()
         services.stop("serve")  # as it stops, its producer sends what it still holds
         _drain(services, story, traffic)
-        return story.outcome(traffic.counts.events, state or OPEN)
+        return story.outcome(traffic.sent, state or OPEN)
 
     def _register_champion(self, settings: Settings, tables: DeltaTables) -> None:
         pool = self.plan.pool
@@ -242,7 +242,7 @@ def _labelled(queries: Sequence[Query]) -> list[LabelledText]:
 def _drain(services: Services, story: Story, traffic: Traffic) -> None:
     """Wait until everything that was sent is counted in the tables."""
     deadline = time.monotonic() + DRAIN_SECONDS
-    while sum(story.counts()) < traffic.counts.events and time.monotonic() < deadline:
+    while sum(story.counts()) < traffic.sent and time.monotonic() < deadline:
         services.check()
         time.sleep(LOOK_SECONDS)
     story.look()

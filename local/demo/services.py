@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,14 +107,39 @@ class Services:
         raise OutsideError(msg)
 
     def stop(self, *names: str, patience_seconds: float = 20) -> None:
-        """Ask the named services (all, if none is named) to stop, the youngest first; end by id what does not."""
-        for name in reversed(list(names or self._running)):
-            process = self._running.pop(name, None)
-            if process is None or process.poll() is not None:
-                continue
+        """Ask the named services (all, if none is named) to stop; end by id what does not in time.
+
+        The first one is asked when the others are gone, since they talk to it. Until all are gone Ctrl-C does nothing
+        more: a second one would leave processes behind.
+        """
+        chosen = [self._running.pop(name) for name in names or list(self._running) if name in self._running]
+        with _undisturbed():
+            for group in (chosen[1:], chosen[:1]):
+                _end(group, patience_seconds)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]], patience_seconds: float) -> None:
+    for process in processes:
+        if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(patience_seconds)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    deadline = time.monotonic() + patience_seconds
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C and a request to end; only the main thread is asked for either."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

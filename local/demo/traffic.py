@@ -4,12 +4,13 @@ Queries go through ``/predict`` and labels through ``/feedback``, as a real appl
 careless producer writes to the hub itself: one event that is not JSON, and one event twice.
 """
 
-import asyncio
-import logging
 import random
 import threading
 import time
 import uuid
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +21,12 @@ from azure.eventhub import EventData, EventHubProducerClient
 from pegel.local.demo.queries import Query, QueryPool, draw
 from pegel.schemas.events import PredictionEvent
 
-log = logging.getLogger(__name__)
-
 CARELESS_EVERY = 500
 """After so many queries the careless producer writes three events: one broken, one twice."""
 
 CHANNELS = ("web", "phone", "car")
+WORKERS = 8
+MOST_UNDER_WAY = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,6 @@ class TrafficPlan:
 
 
 @dataclass(slots=True)
-class TrafficCounts:
-    """What was sent. ``events`` counts prediction events that reached the producer or the hub, copies included."""
-
-    events: int = 0
-    labels: int = 0
-    failed: int = 0
-
-
-@dataclass(slots=True)
 class Traffic:
     """Asks from its own thread until it is stopped."""
 
@@ -58,15 +50,20 @@ class Traffic:
     connection_string: str
     hub: str
     model: str
-    counts: TrafficCounts = field(default_factory=TrafficCounts)
+    sent: int = 0
+    """Prediction events that reached the producer or the hub, copies included."""
     _drifted: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _last: dict[str, Any] = field(default_factory=dict)
+    _due: deque[tuple[float, dict[str, str]]] = field(default_factory=deque)
+    _answered: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _of_thread: threading.local = field(default_factory=threading.local)
 
     def start(self) -> None:
         """Begin with the usual traffic."""
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self._thread.start()
 
     def begin_drift(self) -> datetime:
@@ -80,15 +77,14 @@ class Traffic:
         if self._thread is not None:
             self._thread.join(30)
 
-    async def _run(self) -> None:
+    def _run(self) -> None:
         rng = random.Random(self.plan.seed)
-        under_way: set[asyncio.Task[None]] = set()
-        limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
-        async with httpx.AsyncClient(base_url=self.serving_url, timeout=15, limits=limits) as client:
-            begin, asked = time.monotonic(), 0
-            while not self._stop.is_set():
+        begin, asked = time.monotonic(), 0
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="traffic") as workers:
+            while not self._stop.wait(0.01):
+                now = time.monotonic()
                 # Catch up with the clock rather than sleep a fixed while: the rate holds on a busy machine.
-                while asked < (time.monotonic() - begin) * self.plan.per_second and len(under_way) < 2000:
+                while asked < (now - begin) * self.plan.per_second and asked - self._answered < MOST_UNDER_WAY:
                     query = draw(
                         rng,
                         self.pool,
@@ -96,52 +92,53 @@ class Traffic:
                         novel_share=self.plan.novel_share,
                         outside_share=self.plan.outside_share,
                     )
-                    task = asyncio.create_task(self._ask(client, query, rng.choice(CHANNELS)))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
+                    workers.submit(self._ask, query, rng.choice(CHANNELS))
                     asked += 1
                     if asked % CARELESS_EVERY == 0 and self._last:
-                        await asyncio.to_thread(self._be_careless)
-                await asyncio.sleep(0.01)
-            await asyncio.gather(*under_way, return_exceptions=True)
+                        workers.submit(self._be_careless)
+                while self._due and self._due[0][0] <= now:
+                    workers.submit(self._post, "/feedback", self._due.popleft()[1])
 
-    async def _ask(self, client: httpx.AsyncClient, query: Query, channel: str) -> None:
+    def _ask(self, query: Query, channel: str) -> None:
         asked_at = time.monotonic()
-        try:
-            answer = await client.post("/predict", json={"text": query.text, "segments": {"channel": channel}})
-        except httpx.HTTPError:
-            self.counts.failed += 1
-            return
-        if answer.status_code != httpx.codes.OK:
-            self.counts.failed += 1
-            return
-        self.counts.events += 1
-        body = answer.json()
-        self._last = {**body, "text": query.text, "channel": channel}
-        while (left := asked_at + self.plan.label_delay_seconds - time.monotonic()) > 0:
-            if self._stop.is_set():
+        body = self._post("/predict", {"text": query.text, "segments": {"channel": channel}})
+        with self._lock:
+            self._answered += 1
+            if body is None:
                 return
-            await asyncio.sleep(min(left, 0.5))
-        label = {"event_id": body["event_id"], "prediction_time": body["event_time"], "label": query.label}
+            self.sent += 1
+            self._last = {**body, "text": query.text, "channel": channel}
+            label = {"event_id": body["event_id"], "prediction_time": body["event_time"], "label": query.label}
+            self._due.append((asked_at + self.plan.label_delay_seconds, label))
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The answer, or None if there was none, or not the usual one."""
+        # A connection for each thread: a pool that many share costs more than the requests.
+        if (client := getattr(self._of_thread, "client", None)) is None:
+            client = self._of_thread.client = httpx.Client(base_url=self.serving_url, timeout=15)
         try:
-            given = await client.post("/feedback", json=label)
+            answer = client.post(path, json=body)
+            answer.raise_for_status()
         except httpx.HTTPError:
-            return
-        self.counts.labels += given.status_code in (httpx.codes.OK, httpx.codes.ACCEPTED)
+            return None
+        found: dict[str, Any] = answer.json()
+        return found
 
     def _be_careless(self) -> None:
+        last = self._last
         event = PredictionEvent(
             event_id=str(uuid.uuid4()),
             event_time=datetime.now(UTC),
             model_name=self.model,
-            model_version=self._last["version"],
-            input=self._last["text"],
+            model_version=last["version"],
+            input=last["text"],
             features={"known_word_share": 1.0},
-            output=self._last["output"],
-            probabilities=self._last["probabilities"],
-            segments={"channel": self._last["channel"]},
+            output=last["output"],
+            probabilities=last["probabilities"],
+            segments={"channel": last["channel"]},
         )
         body = event.model_dump_json(by_alias=True, exclude_none=True)
         with EventHubProducerClient.from_connection_string(self.connection_string, eventhub_name=self.hub) as producer:
             producer.send_batch([EventData(body), EventData(body), EventData('{"event_id": "cut off')])
-        self.counts.events += 3
+        with self._lock:
+            self.sent += 3
