@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 from equipment.ingested_tables import STORED, differences
 from equipment.judged_events import LoggedEvent
@@ -15,6 +16,7 @@ from pegel.streaming.ingest.generation import generation_of
 from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
+from pegel.streaming.ingest.stored import stored_before
 from pegel.tables.delta import DeltaTables
 
 pytestmark = pytest.mark.spark
@@ -177,4 +179,13 @@ def test_a_new_checkpoint_takes_the_next_generation_and_stores_nothing_again(tab
     assert {name: len(tables.read(name)) for name in before} == before
     other.commit(other.store(frame(events[100:]), 1))
     assert differences(tables, events, SETTINGS, GRIDS) == []
+    # Delta's statistics of a file are cut to milliseconds: a time that is asked for exactly must not fall behind them.
+    columns = ("event_id", "event_time")
+    keys = [[row[name] for name in columns] for row in tables.read("predictions")]
+    assert any(time.microsecond % 1000 for _, time in keys)
+    for key in keys:
+        wanted = {name: pa.chunked_array([[value]]) for name, value in zip(columns, key, strict=True)}
+        assert key in [
+            list(row.values()) for row in stored_before(tables, "predictions", 10**12, columns, wanted).to_pylist()
+        ]
     assert generation_of(tables, "query-c") == 2
