@@ -60,7 +60,7 @@ def config(tmp_path, hubs):
     secret.write_text(hubs.connection_string)
     sections = {
         "storage": {"root": str(tmp_path / "tables")},
-        "source": {"max_events_per_trigger": PER_CYCLE, "eventhubs": {"connection_string": {"file": str(secret)}}},
+        "source": {"max_events_per_trigger": 2 * PER_CYCLE, "eventhubs": {"connection_string": {"file": str(secret)}}},
         "ingest": {"trigger_seconds": 0.2, "segment_attributes": ["country"], "segment_cap": 3},
         "watch": {"block_min_events": 20, "window_seconds": [10, 60]},
         # A process that lives for seconds is not worth compiling for: neither the JVM's code nor Spark's plans.
@@ -69,6 +69,8 @@ def config(tmp_path, hubs):
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.sql.shuffle.partitions": "1",
+            "spark.databricks.delta.snapshotPartitions": "1",
         },
     }
     path = tmp_path / "kills.yml"
