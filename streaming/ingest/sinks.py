@@ -14,6 +14,7 @@ from pegel.streaming.ingest.generation import app_id
 from pegel.tables.delta import DeltaTables
 
 SPARK_WRITES = ("predictions", "feedback", "dead_letters")
+"""The tables that a micro-batch is appended to by Spark."""
 
 
 class StreamTables:

@@ -22,7 +22,7 @@ from pegel.streaming.ingest.generation import batch_id_of
 from pegel.streaming.ingest.index import COORDINATES, ID, TIME, of_record, read_index
 from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
 from pegel.streaming.ingest.profiler import Profiler
-from pegel.streaming.ingest.sinks import StreamTables
+from pegel.streaming.ingest.sinks import SPARK_WRITES, StreamTables
 from pegel.streaming.ingest.stored import stored_before
 from pegel.streaming.ingest.summary import Summary, summarise
 from pegel.tables.delta import DeltaTables
@@ -125,7 +125,7 @@ class Ingest:
     def _begin(self, batch_id: int) -> bool:
         self._profiler.restore(batch_id)
         self._begun = True
-        return any(self.stream.holds(name, batch_id) for name in (*_TABLES.values(), _DEAD_LETTERS, "profiles"))
+        return any(self.stream.holds(name, batch_id) for name in (*SPARK_WRITES, "profiles"))
 
     def _seen(self, index: pa.Table, record: str, batch_id: int) -> pa.Table:
         events = of_record(index.filter(index["fit"]), record)

@@ -18,7 +18,7 @@ def generated_texts(examples):
     texts = set()
 
     @given(st.one_of(maskable_texts, maskable_documents))
-    @settings(max_examples=examples, deadline=None, database=None)
+    @settings(max_examples=examples, database=None)
     def collect(text):
         texts.add(text)
 

@@ -202,7 +202,7 @@ def drawn(strategy, examples):
 
     @given(strategy)
     @settings(
-        max_examples=examples, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        max_examples=examples, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def collect(value):

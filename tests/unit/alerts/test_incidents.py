@@ -241,9 +241,7 @@ def makers(verdict, block, facts, as_row, policy):
     return verdict, block, facts, as_row, policy
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(history=st.lists(_BATCH, min_size=1, max_size=14), cut=st.integers(0, 14), allowed=st.booleans())
 def test_incidents_restored_at_any_batch_give_the_same_rows(makers, history, cut, allowed):
     verdict, block, facts, as_row, policy = makers

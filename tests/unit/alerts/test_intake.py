@@ -281,7 +281,7 @@ _EVENTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_EVENTS)
 def test_each_incident_gets_one_run_in_any_interleaving(events):
     tables, jobs, clock = MemoryTables(alert(), alert("i2")), Jobs(), Clock()

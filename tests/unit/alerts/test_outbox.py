@@ -236,7 +236,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(_STEPS)
 def test_every_alert_arrives_at_least_once_whatever_happens(steps):
     tables, clock = MemoryTables([alert(1)]), Clock()

@@ -23,7 +23,7 @@ def test_each_rule_is_shown_by_the_corpus():
 
 
 @given(maskable_texts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_match_holds_a_mark(text):
     for rule in RULES:
         for match in re.finditer(rule.pattern, text):
@@ -31,13 +31,13 @@ def test_every_match_holds_a_mark(text):
 
 
 @given(maskable_texts)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_masking_twice_is_masking_once(text):
     assert mask(mask(text)) == mask(text)
 
 
 @given(maskable_documents)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_valid_json_stays_valid(text):
     json.loads(text)
     json.loads(mask(text))

@@ -93,7 +93,7 @@ class ProducerMachine(RuleBasedStateMachine):
 
 
 TestProducerModel = ProducerMachine.TestCase
-TestProducerModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestProducerModel.settings = settings(max_examples=60, stateful_step_count=25)
 
 
 def test_producer_sends_from_memory_and_leaves_no_file_while_the_hub_is_up(tmp_path: Path) -> None:

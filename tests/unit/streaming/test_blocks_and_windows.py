@@ -56,7 +56,7 @@ def _span(batches: list[Batch], first: int, last: int) -> timedelta:
     return max(p.last_enqueued for p in live) - min(p.first_enqueued for p in live)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(plans=_PLANS)
 def test_blocks_hold_every_live_event_once(plans: list[BatchPlan]) -> None:
     batches = batches_of(plans)
@@ -82,7 +82,7 @@ def test_blocks_hold_every_live_event_once(plans: list[BatchPlan]) -> None:
         assert sum(left.values()) < SETTINGS.block_min_events
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans=_PLANS, random=st.randoms(use_true_random=False))
 def test_order_of_partials_within_a_batch_does_not_matter(plans: list[BatchPlan], random: Any) -> None:
     batches = batches_of(plans)
@@ -137,7 +137,7 @@ def _values(batches: list[Batch]) -> dict[tuple, tuple]:
     return {key: tuple(row[name] for name in names) for key, row in rows.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans=_PLANS, data=st.data())
 def test_final_numbers_are_the_same_for_any_order_and_split(plans: list[BatchPlan], data: st.DataObject) -> None:
     batches = batches_of(plans)
@@ -160,7 +160,7 @@ def _copy(tally: Tally) -> Tally:
     return copy
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans=_PLANS)
 def test_final_numbers_equal_a_plain_sum(plans: list[BatchPlan]) -> None:
     batches = batches_of(plans)

@@ -20,7 +20,7 @@ _SCALE = st.floats(1e-6, 1e9)
 _CENTER = st.floats(-1e9, 1e9)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     units=st.lists(st.one_of(st.floats(-2000, 2000), st.floats(allow_nan=True)), max_size=50),
     edges=st.lists(st.integers(0, 1024), max_size=20),
@@ -60,7 +60,7 @@ def _counted(rows: list) -> Tally:
     return count({"x": [x for x, _ in rows], "output": [name for _, name in rows]}, _GRID)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=_FRAME, cuts=st.lists(st.integers(0, 60), max_size=4))
 def test_counts_of_parts_add_up_to_the_whole(rows: list, cuts: list[int]) -> None:
     bounds = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
@@ -68,7 +68,7 @@ def test_counts_of_parts_add_up_to_the_whole(rows: list, cuts: list[int]) -> Non
     assert parts == _counted(rows)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=_FRAME)
 def test_counts_equal_a_plain_recount(rows: list) -> None:
     tally = _counted(rows)
@@ -81,7 +81,7 @@ def test_counts_equal_a_plain_recount(rows: list) -> None:
     assert tally.n == len(rows)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     units=st.lists(st.floats(-1000, 1000), min_size=1, max_size=80),
     share=st.floats(0.001, 1.0),
@@ -101,7 +101,7 @@ def test_quantile_lies_in_the_cell_of_the_exact_one(units: list, share: float, c
     assert edges[cell] - slack <= found <= edges[cell + 1] + slack
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=st.lists(st.floats(-50, 50), min_size=2, max_size=60))
 def test_moments_are_those_of_the_values_to_their_rounding(values: list[float]) -> None:
     column = GridColumn("x", NUMERIC, "features.x", center=3.0, scale=2.0)
@@ -112,7 +112,7 @@ def test_moments_are_those_of_the_values_to_their_rounding(values: list[float]) 
     assert found.sd == pytest.approx(statistics.stdev(values), abs=step)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     baseline=st.dictionaries(st.integers(-4, 1023), st.integers(1, 500), max_size=60),
     current=st.dictionaries(st.integers(-4, 1023), st.integers(1, 500), max_size=60),

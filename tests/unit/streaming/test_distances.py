@@ -33,7 +33,7 @@ def _pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return np.array(sides[0]), np.array(sides[1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pair=_pairs())
 def test_jensen_shannon_equals_scipy(pair: tuple[np.ndarray, np.ndarray]) -> None:
     current, baseline = pair
@@ -43,7 +43,7 @@ def test_jensen_shannon_equals_scipy(pair: tuple[np.ndarray, np.ndarray]) -> Non
     assert jensen_shannon_distance(current, baseline) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pair=_pairs())
 def test_chi_squared_equals_scipy(pair: tuple[np.ndarray, np.ndarray]) -> None:
     current, baseline = pair
@@ -57,7 +57,7 @@ def test_chi_squared_equals_scipy(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert found.p_value == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pair=_pairs())
 def test_index_and_total_variation_equal_the_plain_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
     p, q = ([int(c) / int(side.sum()) for c in side] for side in pair)
@@ -97,7 +97,7 @@ def _cells(values: np.ndarray, column: GridColumn) -> np.ndarray:
 
 # The warnings are about scipy's p-value, which nothing here uses.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(a=_SAMPLE, b=_SAMPLE, center=st.floats(-1e4, 1e4), scale=st.floats(1e-2, 1e4))
 def test_distances_on_cells_are_as_near_as_promised(a: list, b: list, center: float, scale: float) -> None:
     column = GridColumn("x", NUMERIC, "features.x", center=center, scale=scale)

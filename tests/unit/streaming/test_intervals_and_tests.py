@@ -34,7 +34,7 @@ def test_wilson_equals_newcombe_1998_table_1(hits: int, n: int, lower: float, up
     assert (round(found.lower, 4), round(found.upper, 4)) == (lower, upper)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(n=st.integers(1, 10**6), share=st.floats(0, 1))
 def test_wilson_equals_scipy(n: int, share: float) -> None:
     hits = round(share * n)
@@ -73,7 +73,7 @@ def test_gap_p_value_equals_smirnovs_table(factor: float, p: float) -> None:
     assert kolmogorov_smirnov_p_value(exact * sqrt((n + m) / (n * m)), n, m) == pytest.approx(p, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     n=st.integers(2, 10**5),
     m=st.integers(2, 10**5),
@@ -86,7 +86,7 @@ def test_mean_p_value_equals_welch_in_scipy(n: int, m: int, shift: float, sd: fl
     assert mean_p_value(Moments(n, shift, sd), Moments(m, 0.0, other)) == pytest.approx(expected, abs=1e-12, rel=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(n=st.integers(1, 10**5), m=st.integers(1, 10**5), a=st.floats(0, 1), b=st.floats(0, 1))
 def test_rate_p_value_is_that_of_the_two_by_two_table(n: int, m: int, a: float, b: float) -> None:
     hits, others = round(a * n), round(b * m)

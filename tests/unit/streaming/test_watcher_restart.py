@@ -44,7 +44,7 @@ _PLANS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(plans=_PLANS, data=st.data())
 def test_restart_changes_nothing(plans: list[BatchPlan], data: st.DataObject) -> None:
     batches = batches_of(plans)
