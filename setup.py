@@ -73,6 +73,9 @@ INSTALL_REQUIRES = [
     "databricks-sdk>=0.160,<0.163",
     "openai>=3.50,<4",
     "tenacity>=9,<10",
+    "fairlearn>=0.13,<0.16",
+    "matplotlib>=3.9,<4",
+    "prometheus-client>=0.22,<1",
 ]
 
 DEV = [
@@ -86,6 +89,12 @@ DEV = [
     "types-PyYAML>=6",
     "confluent-kafka>=2.12,<3",
     "jsonschema>=4.25,<5",
+    "schemathesis>=4,<5",
+    "nbclient>=0.10,<1",
+    "ipykernel>=6.30,<8",
+    "tree-sitter>=0.25,<0.27",
+    "tree-sitter-bicep>=1.1,<2",
+    "databricks-bundles>=1,<2",
 ]
 
 setup(

@@ -97,7 +97,8 @@ class Serving:
             self._emit(known | {"latency_ms": _since(begin), "error_type": type(error).__name__})
             log.exception("version %s failed at the event %s", model.version, event_id)
             return _problem(500, f"version {model.version} failed: {type(error).__name__}", event_id)
-        self._emit(known | {"latency_ms": _since(begin)} | asdict(answer))
+        told = {"output": answer.output, "probabilities": answer.probabilities, "features": answer.features}
+        self._emit(answer.event_fields | known | {"latency_ms": _since(begin)} | told)
         return PredictAnswer(
             event_id=event_id,
             event_time=event_time,
