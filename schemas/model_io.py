@@ -3,7 +3,7 @@
 A model is an MLflow pyfunc. It takes a frame with the column :data:`TEXT` and gives a frame of the same length with the
 columns :data:`OUTPUT` (str), :data:`PROBABILITIES` (dict class -> probability, the highest few are enough) and
 :data:`FEATURES` (dict name -> number or text: what the model itself says of its input and answer, watched as
-``features.<name>``). A model that calls another service may give two columns more: :data:`EVENT_FIELDS` (dict: fields of
+``features.<name>``). A model that calls another service may give two more: :data:`EVENT_FIELDS` (dict: fields of
 the prediction event by their names in JSON, such as ``gen_ai.usage.input_tokens``) and :data:`ERROR` (None, or a dict
 ``type``, ``message``, ``retry_after_s``: why this one row has no answer; the other rows keep theirs).
 
