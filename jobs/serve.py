@@ -7,10 +7,11 @@ from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.web_server import listen, serve
-from pegel.serving.app import Serving, create_app
+from pegel.serving.app import create_app
 from pegel.serving.champion import Champion
 from pegel.serving.hub_sender import HubSender
 from pegel.serving.producer import EventProducer
+from pegel.serving.service import Serving
 from pegel.serving.spool import Spool
 
 

@@ -30,6 +30,7 @@ class PredictAnswer(BaseModel):
     probabilities: dict[str, float]
     model: str
     version: str
+    trace_id: str | None = None
 
 
 class FeedbackRequest(BaseModel):

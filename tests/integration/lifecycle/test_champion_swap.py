@@ -14,9 +14,10 @@ from pegel.errors import OutsideError
 from pegel.jobs.serve import main
 from pegel.jobs.wiring.web_server import listen
 from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PASSED
-from pegel.serving.app import Serving, create_app
+from pegel.serving.app import create_app
 from pegel.serving.champion import Champion
 from pegel.serving.producer import EventProducer
+from pegel.serving.service import Serving
 from pegel.serving.spool import Spool
 
 CALLERS = 4

@@ -12,9 +12,10 @@ from fastapi.testclient import TestClient
 
 from pegel.conf.settings import Settings
 from pegel.schemas.model_io import Answer
-from pegel.serving.app import Serving, create_app
+from pegel.serving.app import create_app
 from pegel.serving.champion import Champion
 from pegel.serving.producer import EventProducer
+from pegel.serving.service import Serving
 from pegel.serving.spool import Spool
 
 NOW = datetime(2026, 11, 25, 3, 0, 0, 123456, tzinfo=UTC)
