@@ -15,7 +15,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _TABLES_HEAD = """# The tables
 
-Made by `make docs` from `schemas/tables.py`; change it there.
+Made by `make docs` from `schemas/stream_tables.py` and `schemas/loop_tables.py`; change it there.
 
 Each table is a Delta table under `storage.root` by its name, so that any Delta reader finds it. Rows are only ever
 appended. One process writes a table, all others only read it. Times are UTC. A key holds nothing random and nothing

@@ -13,7 +13,7 @@ from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, w
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pegel.errors import OutsideError
-from pegel.schemas.tables import TABLES
+from pegel.schemas.tables import table_of
 
 Row = dict[str, Any]
 
@@ -34,7 +34,7 @@ class DeltaTables:
 
     def uri(self, name: str) -> str:
         """Where the table lies."""
-        return f"{self._root}/{TABLES[name].name}"
+        return f"{self._root}/{table_of(name).name}"
 
     def exists(self, name: str) -> bool:
         """Whether the table has been created."""
@@ -46,7 +46,7 @@ class DeltaTables:
         Raises:
             OutsideError: if the storage refuses.
         """
-        table = TABLES[name]
+        table = table_of(name)
         with self._asking("create", name):
             DeltaTable.create(
                 self.uri(name),
@@ -82,7 +82,7 @@ class DeltaTables:
         """
         if not rows:
             return False
-        schema = TABLES[name].arrow_schema
+        schema = table_of(name).arrow_schema
         data = pa.Table.from_pylist([_ordered(row, schema) for row in rows], schema=schema)
         return self.append_arrow(name, data, transaction)
 
@@ -127,7 +127,7 @@ class DeltaTables:
         """The same as a pyarrow table."""
         table = self._newest(name)
         if table is None:
-            return TABLES[name].arrow_schema.empty_table()
+            return table_of(name).arrow_schema.empty_table()
         # A query that makes no sense is refused here, and is no fault of the storage.
         found = QueryBuilder().register("t", table).execute(sql)
         with self._asking("read", name):
