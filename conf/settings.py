@@ -1,15 +1,16 @@
 """The settings and their types: frozen, unknown keys refused, units in the names. Pure."""
 
 import hashlib
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from pegel.conf.audit_settings import AuditSettings
+from pegel.conf.fairness_settings import FairnessSettings
+from pegel.conf.openai_settings import OpenAiSettings
 from pegel.conf.secret_ref import SecretRef
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from pegel.conf.section import Section as _Section
 
 
 class StorageSettings(_Section):
@@ -17,6 +18,10 @@ class StorageSettings(_Section):
 
     root: str = ".pegel/tables"
     checkpoint: str | None = None
+    options: dict[str, str | SecretRef] = Field(default_factory=dict)
+    """What ``deltalake`` needs beside the root, e.g. ``azure_tenant_id``; a value may be a secret reference."""
+    entra: bool = False
+    """Whether ``deltalake`` shows a token of Entra (``DefaultAzureCredential``), which is what ``abfss://`` takes."""
 
     @property
     def checkpoint_location(self) -> str:
@@ -28,6 +33,9 @@ class EventHubsSettings(_Section):
     """Event Hubs over AMQP, by the ``azure-eventhub`` SDK. The namespace's connection string, without EntityPath."""
 
     connection_string: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CONNECTION_STRING")
+    namespace: str = ""
+    """The namespace's host, e.g. ``pegel.servicebus.windows.net``: events are then sent with a token of Entra
+    (``DefaultAzureCredential``) and no connection string. The stream's AMQP source needs a connection string still."""
     consumer_group: str = "$Default"
     starting_position: Literal["earliest", "latest"] = "earliest"
     """Where a new checkpoint starts."""
@@ -42,6 +50,8 @@ class KafkaSettings(_Section):
     bootstrap_servers: str = ""
     security_protocol: Literal["SASL_SSL", "SASL_PLAINTEXT"] = "SASL_SSL"
     connection_string: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CONNECTION_STRING")
+    service_credential: str = ""
+    """On Databricks: the Unity Catalog service credential to read with, instead of a connection string."""
     truststore_pem: str | None = None
 
 
@@ -117,6 +127,8 @@ class ModelSettings(_Section):
     """The model that is served, watched and retrained."""
 
     name: str = "assistant"
+    kind: Literal["text_classifier", "openai_prompt", "openai_fine_tuned"] = "text_classifier"
+    """What a retraining makes: a scikit-learn classifier, the next version of a prompt, or a fine-tuned deployment."""
     champion_alias: str = "champion"
     previous_alias: str = "previous"
 
@@ -144,16 +156,21 @@ class DeliverySettings(_Section):
     azure_monitor: AzureMonitorSettings = AzureMonitorSettings()
 
 
-class WebhookSettings(_Section):
-    """The intake of alerts: where it listens, and whose tokens it takes."""
+class TokenSettings(_Section):
+    """Whose bearer tokens are taken: of one issuer, for one audience; for Entra the v2 issuer of the tenant."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8711, ge=0, le=65535)
     jwks_url: str = ""
     jwks_ca_file: str | None = None
     """A CA to trust for ``jwks_url`` alone; without it the machine's own."""
     issuer: str = ""
     audience: str = ""
+
+
+class WebhookSettings(TokenSettings):
+    """The intake of alerts: where it listens, and whose tokens it takes."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8711, ge=0, le=65535)
     rules: tuple[str, ...] = ("pegel-retrain",)
     """The alert rules whose Fired calls start a retraining."""
 
@@ -163,19 +180,42 @@ class DatabricksSettings(_Section):
 
     host: str = ""
     token: SecretRef | None = None
+    entra: bool = False
+    """Whether to ask with a token of Entra (``DefaultAzureCredential``), as a managed identity has to."""
     retrain_job_id: int = 0
 
 
 class ServingSettings(_Section):
-    """``/predict``: where it listens, how it finds the champion, and what it does while the hub is down."""
+    """``/predict``: where it listens, whom it lets in, what it bears, and what it does while the hub is down."""
 
     host: str = "127.0.0.1"
+    """Other than loopback only if the usage policy names callers."""
     port: int = Field(default=8710, ge=0, le=65535)
+    policy: str = "policy.yml"
+    """The file whose section ``usage`` says who may ask for what."""
+    tokens: TokenSettings = TokenSettings()
+    """Whose Entra tokens are taken, if a caller of the usage policy has any."""
+    audit_writer: str = Field(default="serve", pattern="^[a-z][a-z0-9_]{0,31}$")
+    """Its decisions go into ``audit_events_<audit_writer>``; several processes need a name each."""
     poll_seconds: float = Field(default=1.0, gt=0)
     spool: str = ".pegel/spool"
     flush_seconds: float = Field(default=0.2, gt=0)
     max_buffered_events: int = Field(default=20_000, gt=0)
     max_text_characters: int = Field(default=20_000, gt=0)
+    max_batch_inputs: int = Field(default=64, gt=0)
+    """How many texts one request may hold."""
+    body_seconds: float = Field(default=10.0, gt=0)
+    """How long a body may take to arrive; then 408."""
+    answer_seconds: float = Field(default=60.0, gt=0)
+    """How long an answer may take; then 504."""
+    workers: int = Field(default=32, gt=0)
+    """How many models' answers are waited for at the same time."""
+    max_under_way: int = Field(default=256, gt=0)
+    """How many requests may be under way or wait for a worker; more are told to come back: 503."""
+    trace_share: float = Field(default=0.01, ge=0, le=1)
+    """The share of predictions whose trace goes to MLflow, masked and cut; 0 for none."""
+    max_waiting_traces: int = Field(default=1000, gt=0)
+    """How many traces may wait while MLflow is slow or down; more are dropped and counted."""
 
 
 class RetrainSettings(_Section):
@@ -214,12 +254,15 @@ class Settings(_Section):
     watch: WatchSettings = WatchSettings()
     mlflow: MlflowSettings = MlflowSettings()
     model: ModelSettings = ModelSettings()
+    openai: OpenAiSettings = OpenAiSettings()
     delivery: DeliverySettings = DeliverySettings()
     webhook: WebhookSettings = WebhookSettings()
     databricks: DatabricksSettings = DatabricksSettings()
     serving: ServingSettings = ServingSettings()
     retrain: RetrainSettings = RetrainSettings()
+    fairness: FairnessSettings = FairnessSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    audit: AuditSettings = AuditSettings()
     spark: dict[str, str] = Field(default_factory=dict)
     """More Spark configuration, e.g. ``spark.driver.memory``."""
 
@@ -231,7 +274,20 @@ class Settings(_Section):
                 f"ingest.window_seconds {self.ingest.window_seconds}, since longer windows are sums of the base windows"
             )
             raise ValueError(msg)
+        if self.serving.audit_writer not in self.audit.writers:
+            msg = (
+                f"serving.audit_writer {self.serving.audit_writer!r} must be one of audit.writers "
+                f"{self.audit.writers}, since only those are anchored and verified"
+            )
+            raise ValueError(msg)
         return self
+
+    @property
+    def audit_spool(self) -> Path:
+        """Where audit records wait for their table, see :class:`AuditSettings`."""
+        if self.audit.spool is not None:
+            return Path(self.audit.spool)
+        return Path(".pegel/audit") if "://" in self.storage.root else Path(self.storage.root) / "_audit"
 
     @property
     def fingerprint(self) -> str:

@@ -23,9 +23,12 @@ GENESIS = "0" * 64
 """Stands for the hash of the record before the first one."""
 
 MAX_TEXT_CHARACTERS = 500
-"""An audit record holds names, numbers and reasons. What is longer is cut, so that no text of a prompt gets in whole."""
+"""A record holds names, numbers and reasons. What is longer is cut, so that no text of a prompt gets in whole."""
 
 MAX_EVIDENCE_CHARACTERS = 8_000
+
+Head = tuple[int, str]
+"""Number and hash of a chain's last record; (-1, :data:`GENESIS`) of one that has none."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -102,8 +105,8 @@ def decide(
     return Decision(at.astimezone(UTC), *texts, written)
 
 
-def chain(writer: str, head: tuple[int, str], decisions: Iterable[Decision]) -> Iterator[AuditRecord]:
-    """Give decisions their places behind ``head``, which is the last record's (sequence, hash), or (-1, GENESIS).
+def chain(writer: str, head: Head, decisions: Iterable[Decision]) -> Iterator[AuditRecord]:
+    """Give decisions their places behind ``head``.
 
     Example:
         >>> at = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
@@ -139,7 +142,7 @@ def from_row(row: Mapping[str, Any]) -> AuditRecord:
     return AuditRecord(row["sequence"], decided, row["previous_hash"], row["hash"])
 
 
-def write_head(head: tuple[int, str]) -> str:
+def write_head(head: Head) -> str:
     """A head as the text of an anchor.
 
     Example:
@@ -149,7 +152,7 @@ def write_head(head: tuple[int, str]) -> str:
     return f"{head[0]}:{head[1]}"
 
 
-def read_head(text: str) -> tuple[int, str] | None:
+def read_head(text: str) -> Head | None:
     """The head that :func:`write_head` wrote; None if the text is none."""
     number, _, digest = text.partition(":")
     return (int(number), digest) if number.isdecimal() and number.isascii() and digest else None

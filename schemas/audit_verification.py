@@ -92,7 +92,7 @@ class Verification:
     def _miss(self, anchor: Anchor) -> None:
         if not self._broken_anchor:
             self._broken_anchor = True
-            self._say(f"record {anchor.sequence} is not there, but its hash was kept in {anchor.source}: it was deleted")
+            self._say(f"record {anchor.sequence} is gone, but its hash was kept in {anchor.source}: it was deleted")
 
     def _say(self, sentence: str) -> None:
         if len(self.findings) < MAX_FINDINGS:
