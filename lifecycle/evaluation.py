@@ -73,6 +73,17 @@ def split_in_time(rows: Sequence[LabelledRow], since: datetime, holdout_share: f
     return Split(tuple(rows[: len(rows) - held]), tuple(rows[len(rows) - held :]))
 
 
+def judged_rows(validation: Sequence[LabelledRow], trained_on: Collection[str]) -> tuple[list[int], bool]:
+    """The indices of the validation rows that models are judged by, and whether nobody was trained on their texts.
+
+    Args:
+        validation: at least one row.
+        trained_on: every text of either training set.
+    """
+    unseen = [i for i, row in enumerate(validation) if row.text not in trained_on]
+    return (unseen, True) if len(unseen) >= MIN_UNSEEN_ROWS else (list(range(len(validation))), False)
+
+
 def compare(
     validation: Sequence[LabelledRow],
     champion: Sequence[Answer],
@@ -89,10 +100,7 @@ def compare(
         trained_on: every text of either training set.
         quality_margin: by how much the challenger may be worse, 0 to 1.
     """
-    chosen = [i for i, row in enumerate(validation) if row.text not in trained_on]
-    unseen = len(chosen) >= MIN_UNSEEN_ROWS
-    if not unseen:
-        chosen = list(range(len(validation)))
+    chosen, unseen = judged_rows(validation, trained_on)
     right = [
         sum(answers[i].output == validation[i].label for i in chosen) / len(chosen)
         for answers in (champion, challenger)

@@ -6,14 +6,17 @@ letters are in neither table and never train. Reading needs no JVM.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from pegel.errors import ReplayError
 from pegel.tables.delta import DeltaTables, Row
 
-_PREDICTIONS = "SELECT event_id, event_time, model, version, input, output, error_type FROM t WHERE batch_id <= {batch}"
+_PREDICTIONS = (
+    "SELECT event_id, event_time, model, version, input, output, error_type, segments FROM t WHERE batch_id <= {batch}"
+)
 _FEEDBACK = (
     "SELECT event_id, prediction_time, label, feedback_time, feedback_id FROM t "
     "WHERE kind = 'label' AND label IS NOT NULL AND batch_id <= {batch}"
@@ -23,7 +26,7 @@ NO_BATCH = -1
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """A prediction whose true class is known. ``event_time`` is aware UTC."""
+    """A prediction whose true class is known. ``event_time`` is aware UTC; ``segments``: attribute -> value."""
 
     event_id: str
     event_time: datetime
@@ -31,6 +34,7 @@ class LabelledRow:
     text: str
     output: str | None
     label: str
+    segments: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class NamedRows:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over the ids and labels, sorted by id: the name of these rows, whatever order they are read in."""
+        """SHA-256 over the ids and labels, sorted by id: the name of these rows, whatever order they are read in.
+
+        A prediction never changes, so its id names its text and segments too.
+        """
         digest = hashlib.sha256()
         for pair in sorted((row.event_id, row.label) for row in self.rows):
             digest.update(json.dumps(pair).encode() + b"\n")
@@ -78,8 +85,11 @@ def read_named_rows(tables: DeltaTables, model: str, batch_id_max: int) -> Named
         label = labels.get((row["event_id"], row["event_time"]))
         if row["model"] == model and label is not None and row["input"] is not None and row["error_type"] is None:
             rows.append(
-                LabelledRow(row["event_id"], row["event_time"], row["version"], row["input"], row["output"], label)
-            )
+                LabelledRow(
+                    row["event_id"], row["event_time"], row["version"], row["input"], row["output"], label,
+                    {name: value for name, value in (row["segments"] or {}).items() if value is not None},
+                )
+            )  # fmt: skip
     rows.sort(key=lambda row: (row.event_time, row.event_id))
     return NamedRows(model, batch_id_max, tuple(rows))
 
