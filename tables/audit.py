@@ -72,6 +72,7 @@ class AuditTrail:
         self._head: Head | None = None
         self._storage = threading.RLock()
         self._stored = -1
+        self._unsure = False
         self._writing = WokenThread(f"audit-{writer}-disk", self._write_down, GATHER_SECONDS)
         self._storing = WokenThread(f"audit-{writer}-table", self._store, append_seconds)
 
@@ -207,17 +208,25 @@ class AuditTrail:
                 self._open()
                 spool = self._take_spool()
             for records in spool.batches(self._stored, MAX_BATCH):
-                self._append(records)
+                self._append(self._missing(records) if self._unsure else records)
+                self._unsure = False
                 self._stored = records[-1].sequence
             with self._disk:
                 spool.forget(self._stored)
 
     def _append(self, records: list[AuditRecord]) -> None:
-        last, rows = records[-1], [to_row(record) for record in records]
-        if self._tables.append(self._table, rows, (f"audit-{self._writer}", last.sequence)):
+        if not records:
             return
-        # The table says that this batch was committed: by this writer, whose answer was lost, or by somebody else.
-        found = self._tables.read(self._table, f"SELECT hash FROM t WHERE sequence = {last.sequence}")
-        if last.hash not in {row["hash"] for row in found}:
-            _log.error("the table %s was changed by another than its writer; see pegel audit verify", self._table)
-            self._tables.append(self._table, rows)
+        rows = [to_row(record) for record in records]
+        self._unsure = True
+        if not self._tables.append(self._table, rows, (f"audit-{self._writer}", records[-1].sequence)):
+            missing = self._missing(records)
+            if missing:
+                _log.error("the table %s was changed by another than its writer; see pegel audit verify", self._table)
+                self._tables.append(self._table, [to_row(record) for record in missing])
+
+    def _missing(self, records: list[AuditRecord]) -> list[AuditRecord]:
+        """Those that are not in the table: an append that failed may have been committed all the same."""
+        found = self._tables.read(self._table, f"SELECT hash FROM t WHERE sequence >= {records[0].sequence}")
+        there = {row["hash"] for row in found}
+        return [record for record in records if record.hash not in there]
