@@ -9,7 +9,9 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from azure.core.exceptions import AzureError
 
 from pegel.alerts.intake import Intake, Outcome
 from pegel.alerts.outbox import Backoff
@@ -27,8 +29,6 @@ FIRST_ATTEMPT = 1
 
 BACKOFF_CAP_SECONDS = 60.0
 
-_CALL_SECONDS = 20
-_SDK_RETRY_SECONDS = 30
 _DETAIL_LENGTH = 500
 
 
@@ -69,7 +69,9 @@ class DatabricksJobTrigger:
 
         try:
             if self._client is None:
-                self._client = _client(self._settings)
+                from pegel.alerts.workspace import connect
+
+                self._client = connect(self._settings)
             wait = self._client.jobs.run_now(
                 self._settings.retrain_job_id,
                 idempotency_token=idempotency_token(incident_id, FIRST_ATTEMPT),
@@ -77,7 +79,7 @@ class DatabricksJobTrigger:
                 queue=QueueSettings(enabled=True),
             )
         # DatabricksError is an OSError, as is every error of requests; the SDK's own chain raises ValueError.
-        except (OSError, ValueError, TimeoutError) as error:
+        except (OSError, ValueError, TimeoutError, AzureError) as error:
             msg = f"job {self._settings.retrain_job_id} could not be started: {type(error).__name__}: {error}"
             raise OutsideError(msg) from error
         return str(wait.run_id)
@@ -168,15 +170,3 @@ class RetrainWorker:
         while not self._stop.is_set():
             self._wake.clear()
             self._wake.wait(queue.step())
-
-
-def _client(settings: DatabricksSettings) -> "WorkspaceClient":
-    from databricks.sdk import WorkspaceClient
-    from databricks.sdk.config import Config
-
-    options: dict[str, Any] = {"http_timeout_seconds": _CALL_SECONDS, "retry_timeout_seconds": _SDK_RETRY_SECONDS}
-    if settings.host:
-        options["host"] = settings.host
-    if settings.token is not None:
-        options |= {"token": settings.token.read(), "auth_type": "pat"}
-    return WorkspaceClient(config=Config(**options))

@@ -40,7 +40,7 @@ def _settings(prefix: str, section: type[BaseModel]) -> list[tuple[str, str, str
         if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not SecretRef:
             found += _settings(key, kind)
         else:
-            found.append((key, _type(field), _default(field.default)))
+            found.append((key, _type(field), _default(field.get_default(call_default_factory=True))))
     return found
 
 

@@ -8,7 +8,7 @@ from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.lifecycle.labelled_text import read_labelled_texts
 from pegel.lifecycle.registration import register_first
 from pegel.lifecycle.registry import Registry
-from pegel.tables.delta import DeltaTables
+from pegel.tables.access import open_tables
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, options = arguments.settings, arguments.options
     made = register_first(
         Registry(settings),
-        DeltaTables(settings.storage.root),
+        open_tables(settings.storage),
         read_labelled_texts(options.rows),
         read_labelled_texts(options.validation),
         source=f"{options.rows.name}, validated on {options.validation.name}",

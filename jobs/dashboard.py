@@ -9,7 +9,7 @@ from pegel.conf.settings import Settings
 from pegel.errors import OutsideError, SettingsError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.web_server import listen, serve
-from pegel.tables.delta import DeltaTables
+from pegel.tables.access import open_tables
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,14 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     taken = listen(settings.dashboard.host, settings.dashboard.port, "dashboard")
     from pegel.dashboard.app import create_app
 
-    serve(create_app(DeltaTables(settings.storage.root), settings), taken, "dashboard")
+    serve(create_app(open_tables(settings.storage), settings), taken, "dashboard")
     return 0
 
 
 def _print_overview(settings: Settings) -> int:
     from pegel.dashboard.app import Pages, overview_json
 
-    overview = Pages(DeltaTables(settings.storage.root), settings, lambda: datetime.now(UTC)).overview(0, None)
+    overview = Pages(open_tables(settings.storage), settings, lambda: datetime.now(UTC)).overview(0, None)
     if overview.problem:
         msg = f"the tables under {settings.storage.root} cannot be read: {overview.problem}; check the storage"
         raise OutsideError(msg)

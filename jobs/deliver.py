@@ -17,6 +17,7 @@ from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.background import Background
 from pegel.jobs.wiring.stopping import stop_event
+from pegel.tables.access import open_tables
 from pegel.tables.delta import DeltaTables
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parse(build_parser("deliver", "Send alerts to Azure Monitor and final metrics to MLflow."), argv)
     settings = arguments.settings
-    tables = DeltaTables(settings.storage.root)
+    tables = open_tables(settings.storage)
     backoff = Backoff(settings.delivery.backoff_cap_seconds, settings.delivery.max_attempts)
     dispatcher = Dispatcher(tables, build_sinks(settings.delivery), backoff)
     track = _monitoring_runs(tables, settings)

@@ -7,7 +7,7 @@ from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.lifecycle.onset import onset_of_incident, onset_of_schedule
 from pegel.lifecycle.registry import Registry
 from pegel.lifecycle.retraining import Retraining
-from pegel.tables.delta import DeltaTables
+from pegel.tables.access import open_tables
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     what.add_argument("--scheduled", action="store_true", help="without an incident, on what is new to the champion")
     arguments = parse(parser, argv)
     settings = arguments.settings
-    tables, registry = DeltaTables(settings.storage.root), Registry(settings)
+    tables, registry = open_tables(settings.storage), Registry(settings)
     registry.prepare_store()
     if arguments.options.scheduled:
         onset = onset_of_schedule(tables, registry, settings.retrain.min_labelled_rows)

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _producer(settings: Settings, hub: str) -> EventProducer:
     return EventProducer(
         hub,
-        HubSender(settings.source.eventhubs.connection_string, hub),
+        HubSender(settings.source.eventhubs.connection_string, hub, settings.source.eventhubs.namespace),
         Spool(Path(settings.serving.spool) / hub),
         flush_seconds=settings.serving.flush_seconds,
         max_buffered_events=settings.serving.max_buffered_events,

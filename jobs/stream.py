@@ -20,7 +20,7 @@ from pegel.streaming.ingest.sinks import create_tables, open_in_background
 from pegel.streaming.ingest.step import Ingest
 from pegel.streaming.sources.kafka import explain_kafka_failure
 from pegel.streaming.sources.read import read_events
-from pegel.tables.delta import DeltaTables
+from pegel.tables.access import open_tables
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class MicroBatches:
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self._spark = spark
         self._settings = settings
-        self._tables = DeltaTables(settings.storage.root)
+        self._tables = open_tables(settings.storage)
         self._decisions = Decisions(self._tables, settings)
         self._ingest: Ingest | None = None
         self.running = threading.Lock()
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = stop_event()
     spark = build_session("pegel-stream", settings.spark)
     try:
-        tables = DeltaTables(settings.storage.root)
+        tables = open_tables(settings.storage)
         create_tables(tables)
         open_in_background(spark, tables)
         micro_batches = MicroBatches(spark, settings)

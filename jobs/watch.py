@@ -9,7 +9,7 @@ from pegel.jobs.wiring.stopping import stop_event
 from pegel.jobs.wiring.watching import build_watcher
 from pegel.streaming.watch.history import History
 from pegel.streaming.watch.rebuild import Rebuild
-from pegel.tables.delta import DeltaTables
+from pegel.tables.access import open_tables
 
 _log = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, out = arguments.settings, arguments.options.out
     if _same_place(out, settings.storage.root):
         parser.error("--out is where the stream itself writes, and one process writes a table; name another root")
-    target = DeltaTables(out)
+    target = open_tables(settings.storage, out)
     if target.exists("blocks") or target.exists("metrics"):
         parser.error(f"--out: {out} holds blocks or metrics already; remove them, or name another root")
-    tables = DeltaTables(settings.storage.root)
+    tables = open_tables(settings.storage)
     rebuild = Rebuild(History(tables), build_watcher(settings, tables), target)
     done = 0
     stop = stop_event()

@@ -8,19 +8,23 @@ from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.retrain_trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
 from pegel.alerts.webhook import create_app
-from pegel.alerts.webhook_token import TokenCheck
+from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.jobs.wiring.web_server import listen, serve
-from pegel.tables.delta import DeltaTables
+from pegel.tables.access import open_tables
+
+WRITER = "webhook"
+"""Of its audit table."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the job is stopped; with ``--available-now`` try once what was stored and not started, and stop.
 
     Raises:
-        SettingsError: if the issuer of the tokens or the job is not named.
+        SettingsError: if the issuer of the tokens or the job is not named, or another process is the webhook.
         OutsideError: if the port is taken, or with ``--available-now`` if a retraining could not be started.
     """
     arguments = parse(build_parser("webhook", "Take the calls of Azure's action group and start retrainings."), argv)
@@ -36,9 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_app(settings: Settings, tokens: TokenCheck) -> FastAPI:
     """The application with the thread that starts retrainings."""
     worker = RetrainWorker()
-    intake = Intake(DeltaTables(settings.storage.root), settings.webhook.rules, worker.wake)
+    tables = open_tables(settings.storage)
+    trail = build_trail(settings, tables, WRITER)
+    intake = Intake(tables, settings.webhook.rules, worker.wake, trail=trail)
     queue = _queue(settings, intake)
-    return create_app(intake, tokens, lambda: worker.start(queue), worker.stop)
+    trail.start()
+
+    def _stop() -> None:
+        worker.stop()
+        trail.close()
+
+    return create_app(intake, tokens, lambda: worker.start(queue), _stop, trail)
 
 
 def start_waiting(settings: Settings) -> int:
@@ -47,8 +59,13 @@ def start_waiting(settings: Settings) -> int:
     Raises:
         OutsideError: if one could not be started.
     """
-    intake = Intake(DeltaTables(settings.storage.root), settings.webhook.rules)
-    _queue(settings, intake).step()
+    tables = open_tables(settings.storage)
+    trail = build_trail(settings, tables, WRITER)
+    intake = Intake(tables, settings.webhook.rules, trail=trail)
+    try:
+        _queue(settings, intake).step()
+    finally:
+        trail.close()
     if intake.waiting:
         msg = f"{len(intake.waiting)} retrainings could not be started; the table webhook_calls says why, try again"
         raise OutsideError(msg)

@@ -7,7 +7,9 @@ stream counts in windows and blocks over all partitions, so their order across p
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
+from azure.core.exceptions import AzureError
 from azure.eventhub import EventData, EventDataBatch, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
 
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 10
 
+_PATIENCE: dict[str, Any] = {"retry_total": 0, "auth_timeout": TIMEOUT_SECONDS, "send_timeout": TIMEOUT_SECONDS}
+
 
 class HubSender:
     """Sends to one hub; connects when there is something to send, and anew after a failure.
@@ -27,11 +31,13 @@ class HubSender:
     Args:
         connection_string: of the namespace; read at each connection.
         hub: the hub's name.
+        namespace: the namespace's host; if it is given, Entra says who sends, and there is no connection string.
     """
 
-    def __init__(self, connection_string: SecretRef, hub: str) -> None:
+    def __init__(self, connection_string: SecretRef, hub: str, namespace: str = "") -> None:
         self._connection_string = connection_string
         self._hub = hub
+        self._namespace = namespace
         self._client: EventHubProducerClient | None = None
 
     def __call__(self, bodies: Sequence[bytes]) -> None:
@@ -47,7 +53,7 @@ class HubSender:
                 batch = self._added(client, batch, body)
             if len(batch):
                 client.send_batch(batch)
-        except (EventHubError, OSError, ValueError) as error:
+        except (EventHubError, AzureError, OSError, ValueError) as error:
             self.close()
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             msg = f"the hub {self._hub!r} did not take {len(bodies)} events: {first}; check that it is up"
@@ -62,14 +68,18 @@ class HubSender:
 
     def _connected(self) -> EventHubProducerClient:
         if self._client is None:
-            self._client = EventHubProducerClient.from_connection_string(
-                self._connection_string.read(),
-                eventhub_name=self._hub,
-                retry_total=0,
-                auth_timeout=TIMEOUT_SECONDS,
-                send_timeout=TIMEOUT_SECONDS,
-            )
+            self._client = self._entra_client() if self._namespace else self._key_client()
         return self._client
+
+    def _key_client(self) -> EventHubProducerClient:
+        return EventHubProducerClient.from_connection_string(
+            self._connection_string.read(), eventhub_name=self._hub, **_PATIENCE
+        )
+
+    def _entra_client(self) -> EventHubProducerClient:
+        from azure.identity import DefaultAzureCredential
+
+        return EventHubProducerClient(self._namespace, self._hub, DefaultAzureCredential(), **_PATIENCE)
 
     def _added(self, client: EventHubProducerClient, batch: EventDataBatch, body: bytes) -> EventDataBatch:
         try:

@@ -4,8 +4,9 @@ A process appends to its own tables only. Reads go through the query engine, whi
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -17,18 +18,22 @@ from pegel.schemas.tables import table_of
 
 Row = dict[str, Any]
 
+StorageOptions = Mapping[str, str] | Callable[[], Mapping[str, str]]
+
 
 class DeltaTables:
     """The tables below one ``storage.root``.
 
     Args:
         root: a folder or a URI; each table lies below it by its name.
-        storage_options: passed to ``deltalake``, e.g. credentials for ``abfss://``.
+        storage_options: passed to ``deltalake``, e.g. credentials for ``abfss://``; or what gives them, and is asked
+            each time, since a token has an end. See :mod:`pegel.tables.access`.
     """
 
-    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, root: str, storage_options: StorageOptions = MappingProxyType({})) -> None:
         self._root = root.rstrip("/")
-        self._options = dict(storage_options or {})
+        self._storage_options = storage_options
+        self._open_with: dict[str, str] = {}
         self._open: dict[str, DeltaTable] = {}
         self._lock = threading.Lock()
 
@@ -38,7 +43,7 @@ class DeltaTables:
 
     def exists(self, name: str) -> bool:
         """Whether the table has been created."""
-        return DeltaTable.is_deltatable(self.uri(name), storage_options=self._options)
+        return DeltaTable.is_deltatable(self.uri(name), storage_options=self._options())
 
     def create(self, name: str) -> None:
         """Create the table with its schema if it is not there; a second process that does the same is no error.
@@ -53,7 +58,7 @@ class DeltaTables:
                 table.arrow_schema,
                 mode="ignore",
                 configuration=table.properties or None,
-                storage_options=self._options,
+                storage_options=self._options(),
             )
 
     def version(self, name: str) -> int:
@@ -98,12 +103,12 @@ class DeltaTables:
             if transaction is not None:
                 # The commit is of the very snapshot that was asked: if another process commits the same transaction in
                 # between, Delta refuses this one.
-                target = DeltaTable(self.uri(name), storage_options=self._options)
+                target = DeltaTable(self.uri(name), storage_options=self._options())
                 done = target.transaction_version(transaction[0])
                 if done is not None and done >= transaction[1]:
                     return False
                 properties = CommitProperties(app_transactions=[Transaction(*transaction)])
-            write_deltalake(target, data, mode="append", commit_properties=properties, storage_options=self._options)
+            write_deltalake(target, data, mode="append", commit_properties=properties, storage_options=self._options())
         return True
 
     def last_transaction(self, name: str, app_id: str) -> int:
@@ -156,10 +161,15 @@ class DeltaTables:
     def _newest(self, name: str) -> DeltaTable | None:
         """The table as it stands now; an open one only reads the commits that it has not seen."""
         with self._lock, self._asking("open", name):
+            options = self._options()
+            if options != self._open_with:
+                # An open table keeps the token that it was opened with.
+                self._open_with = options
+                self._open.clear()
             table = self._open.get(name)
             try:
                 if table is None:
-                    table = self._open[name] = DeltaTable(self.uri(name), storage_options=self._options)
+                    table = self._open[name] = DeltaTable(self.uri(name), storage_options=options)
                 else:
                     table.update_incremental()
             except TableNotFoundError:
@@ -167,8 +177,12 @@ class DeltaTables:
                 return None
             except DeltaError:
                 # A reader that slept longer than the log is kept has lost the thread: read the table from its start.
-                table = self._open[name] = DeltaTable(self.uri(name), storage_options=self._options)
+                table = self._open[name] = DeltaTable(self.uri(name), storage_options=options)
             return table
+
+    def _options(self) -> dict[str, str]:
+        given = self._storage_options
+        return dict(given() if callable(given) else given)
 
 
 def _ordered(row: Mapping[str, Any], schema: pa.Schema) -> Row:

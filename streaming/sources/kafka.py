@@ -33,9 +33,10 @@ def read_kafka(spark: SparkSession, settings: SourceSettings) -> DataFrame:
     The secret is read here, and goes nowhere but into the source's options, which no plan shows.
 
     Raises:
-        SettingsError: if the connection string is not there.
+        SettingsError: if the connection string is not there and no service credential is named.
     """
-    options = kafka_options(settings, settings.kafka.connection_string.read(), os.environ)
+    secret = "" if settings.kafka.service_credential else settings.kafka.connection_string.read()
+    options = kafka_options(settings, secret, os.environ)
     records = spark.readStream.format("kafka").options(**options).load()
     return records.select(*source_columns())
 
@@ -56,22 +57,27 @@ def kafka_options(settings: SourceSettings, connection_string: str, environ: Map
 
     Args:
         settings: the hubs, the servers, and how many events a micro-batch may hold.
-        connection_string: the secret.
+        connection_string: the secret; not used if a service credential is named.
         environ: the environment; on Databricks the Kafka client's classes have another name.
     """
     kafka = settings.kafka
-    shaded = "kafkashaded." if "DATABRICKS_RUNTIME_VERSION" in environ else ""
     options = {
         "subscribe": f"{settings.predictions_hub},{settings.feedback_hub}",
         "startingOffsets": "earliest",
         "failOnDataLoss": "true",
         "maxOffsetsPerTrigger": str(settings.max_events_per_trigger),
         "kafka.bootstrap.servers": kafka.bootstrap_servers,
+        **_TIME_OUTS,
+    }
+    if kafka.service_credential:
+        # Databricks sets protocol, mechanism and login by itself, and refuses them beside it.
+        return options | {"databricks.serviceCredential": kafka.service_credential}
+    shaded = "kafkashaded." if "DATABRICKS_RUNTIME_VERSION" in environ else ""
+    options |= {
         "kafka.security.protocol": kafka.security_protocol,
         "kafka.sasl.mechanism": "PLAIN",
         "kafka.sasl.jaas.config": f"{shaded}{_LOGIN_MODULE} required "
         f'username="{_USER}" password="{_escaped(connection_string)}";',
-        **_TIME_OUTS,
     }
     if kafka.truststore_pem:
         options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": kafka.truststore_pem}
@@ -82,11 +88,10 @@ _UNTRUSTED = "shows a certificate that is not trusted: check source.kafka.trusts
 
 # What the client's errors mean, by a word that each holds; the first that is found counts.
 _MEANINGS = {
-    "SaslAuthenticationException": "refuses the connection string: check the key that {secret} holds, and its right to "
-    "listen",
+    "SaslAuthenticationException": "refuses whoever asks: check {who}, and its right to listen",
     "SslAuthenticationException": _UNTRUSTED,
     "SSLHandshakeException": _UNTRUSTED,
-    "TopicAuthorizationException": "gives no access to {hubs}: check the rights of the key, and that the tier of the "
+    "TopicAuthorizationException": "gives no access to {hubs}: check its rights, and that the tier of the "
     "namespace is Standard or higher, as Basic has no Kafka endpoint",
     "UnknownTopicOrPartitionException": "has no such hubs: {hubs}; make them, or mend source.predictions_hub and "
     "source.feedback_hub",
@@ -111,9 +116,12 @@ def explain_kafka_failure(error: BaseException, settings: SourceSettings) -> Out
     if meaning is None:
         return None
     secret = settings.kafka.connection_string
+    credential = settings.kafka.service_credential
     facts = {
         "hubs": f"{settings.predictions_hub}, {settings.feedback_hub}",
-        "secret": secret.env or secret.file,
+        "who": f"the service credential {credential}"
+        if credential
+        else f"the key that {secret.env or secret.file} holds",
     }
     return OutsideError(f"Kafka at {settings.kafka.bootstrap_servers} {meaning.format(**facts)}")
 

@@ -69,3 +69,19 @@ def test_explanation_says_what_to_do_also_when_the_failure_is_a_cause(text, sent
 
 def test_explanation_is_not_given_for_what_is_not_of_kafka():
     assert explain_kafka_failure(RuntimeError("TimeoutException in Delta"), SETTINGS) is None
+
+
+def test_options_name_a_service_credential_in_place_of_every_secret():
+    kafka = SETTINGS.kafka.model_copy(update={"service_credential": "pegel-stream"})
+    options = kafka_options(SETTINGS.model_copy(update={"kafka": kafka}), "s3cret-canary", {})
+    assert options["databricks.serviceCredential"] == "pegel-stream"
+    assert not [name for name in options if "sasl" in name or "security.protocol" in name]
+    assert "s3cret-canary" not in str(options)
+    assert {"subscribe", "kafka.bootstrap.servers", "kafka.request.timeout.ms"} <= set(options)
+
+
+def test_explanation_names_the_service_credential_that_was_refused():
+    kafka = SETTINGS.kafka.model_copy(update={"service_credential": "pegel-stream"})
+    settings = SETTINGS.model_copy(update={"kafka": kafka})
+    explained = explain_kafka_failure(RuntimeError("kafka SaslAuthenticationException"), settings)
+    assert "the service credential pegel-stream" in str(explained)
