@@ -13,6 +13,7 @@ from typing import Any
 
 from pegel.alerts.webhook_call import FIRED, WebhookCall, parse_call
 from pegel.schemas.policy import Action, AlertState
+from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
 
@@ -25,6 +26,15 @@ class Outcome(StrEnum):
     IGNORED = "ignored"
     FAILED = "failed"
 
+
+CALL, RETRAINING = "webhook.call", "retraining.start"
+"""What is decided: whether a call is taken, and whether the retraining that it asks for starts."""
+
+_DECISIONS = {
+    (CALL, Outcome.STORED): "accepted",
+    (RETRAINING, Outcome.IGNORED): "skipped",
+}
+"""Where the word of the audit trail is another one than the table's."""
 
 _ENDED = (Outcome.STARTED, Outcome.DUPLICATE, Outcome.IGNORED)
 
@@ -46,6 +56,7 @@ class Intake:
         rules: the alert rules that may start a retraining.
         wake: called after a call was stored that has to be acted on.
         now: the clock.
+        trail: where each decision is recorded before anything else is done about it.
     """
 
     def __init__(
@@ -54,8 +65,10 @@ class Intake:
         rules: tuple[str, ...],
         wake: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        trail: AuditTrail | None = None,
     ) -> None:
         self._tables = tables
+        self._trail = trail
         self._rules = rules
         self._wake = wake
         self._now = now
@@ -82,8 +95,12 @@ class Intake:
         call = parse_call(body)
         with self._lock:
             if call.call_id in self._known:
-                return Accepted(200, Outcome.DUPLICATE, "this call was taken before")
+                known = Accepted(200, Outcome.DUPLICATE, "this call was taken before")
+                if self._trail is not None:
+                    self._trail.put(**_decision(CALL, call, known.outcome, None, known.detail))
+                return known
             outcome, detail = self._judge(call)
+            self._record(CALL, call, outcome, None, detail)
             self._write(call, outcome, None, detail)
             self._remember(call, outcome)
         if outcome is Outcome.STORED:
@@ -111,6 +128,7 @@ class Intake:
         """
         with self._lock:
             if (call.call_id, outcome.value, detail) not in self._written:
+                self._record(RETRAINING, call, outcome, run_id, detail)
                 self._write(call, outcome, run_id, detail)
             self._remember(call, outcome)
 
@@ -128,6 +146,10 @@ class Intake:
                 f"call {self._taken[call.incident_id]} has started the retraining of this incident",
             )
         return Outcome.STORED, "a retraining starts"
+
+    def _record(self, action: str, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
+        if self._trail is not None:
+            self._trail.record(**_decision(action, call, outcome, run_id, detail))
 
     def _write(self, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
         row = {
@@ -162,6 +184,25 @@ class Intake:
         for row in sorted(rows, key=lambda row: (row["received_at"], row["outcome"] in _ENDED)):
             self._written.add((row["call_id"], row["outcome"], row["detail"]))
             self._remember(_call_from_row(row), Outcome(row["outcome"]))
+
+
+def _decision(action: str, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> dict[str, Any]:
+    evidence = {
+        "call_id": call.call_id,
+        "azure_alert_id": call.azure_alert_id,
+        "alert_rule": call.alert_rule,
+        "condition": call.condition,
+        "model": call.model,
+        "run_id": run_id,
+    }
+    return {
+        "actor": "the webhook" if action == RETRAINING else f"the action group of rule {call.alert_rule}",
+        "action": action,
+        "subject": f"incident {call.incident_id}",
+        "decision": _DECISIONS.get((action, outcome), outcome.value),
+        "reason": detail,
+        "evidence": evidence,
+    }
 
 
 def _call_from_row(row: Mapping[str, Any]) -> WebhookCall:

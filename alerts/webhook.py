@@ -15,9 +15,10 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from pegel.alerts.intake import Intake
+from pegel.alerts.intake import CALL, Intake
 from pegel.alerts.webhook_call import CallError
-from pegel.alerts.webhook_token import TokenCheck, TokenError
+from pegel.conf.bearer_token import TokenCheck, TokenError
+from pegel.tables.audit import AuditTrail
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +27,14 @@ MAX_BODY_BYTES = 256 * 1024
 BODY_SECONDS = 5
 
 
-class _BodyError(Exception):
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(status, detail)
-        self.status, self.detail = status, detail
+class _Refused(Exception):  # noqa: N818 - an answer, not an error
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status, self.reason = status, reason
+
+    def response(self) -> JSONResponse:
+        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else None
+        return JSONResponse({"detail": self.reason}, self.status, headers)
 
 
 def create_app(
@@ -37,6 +42,7 @@ def create_app(
     tokens: TokenCheck,
     on_start: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
+    trail: AuditTrail | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -45,6 +51,7 @@ def create_app(
         tokens: whose calls are let in.
         on_start: called when the application starts.
         on_stop: called when it stops.
+        trail: where calls that are not let in are recorded; the intake records the others.
     """
 
     @asynccontextmanager
@@ -64,11 +71,21 @@ def create_app(
     async def _azure(request: Request) -> JSONResponse:
         try:
             return await _take(request, intake, tokens)
+        except _Refused as refused:
+            answer = refused
         except ClientDisconnect:
-            return _refused(408, "the caller hung up")
+            answer = _Refused(408, "the caller hung up")
         except Exception as error:
             _log.exception("a call could not be taken: %s", type(error).__name__)
-            return _refused(503, "the call could not be taken now, come again")
+            answer = _Refused(503, "the call could not be taken now, come again")
+        _log.warning("a call was answered with %d: %s", answer.status, answer.reason)
+        if trail is not None:
+            # Not waited for: whoever floods this door must not make a commit with each knock.
+            trail.put(
+                actor="a caller that was not let in", action=CALL, subject="/alerts/azure", decision="refused",
+                reason=answer.reason, evidence={"status": answer.status},
+            )  # fmt: skip
+        return answer.response()
 
     return app
 
@@ -79,31 +96,23 @@ async def _take(request: Request, intake: Intake, tokens: TokenCheck) -> JSONRes
         body = await _body(request)
         accepted = await run_in_threadpool(intake.accept, body)
     except TokenError as error:
-        return _refused(error.status, error.reason)
-    except _BodyError as error:
-        return _refused(error.status, error.detail)
+        raise _Refused(error.status, error.reason) from error
     except CallError as error:
-        return _refused(400, str(error))
+        raise _Refused(400, str(error)) from error
     return JSONResponse({"outcome": accepted.outcome, "detail": accepted.detail}, accepted.status)
 
 
 async def _body(request: Request) -> bytes:
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-        raise _BodyError(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+        raise _Refused(413, f"the body has more than {MAX_BODY_BYTES} bytes")
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise _BodyError(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+                    raise _Refused(413, f"the body has more than {MAX_BODY_BYTES} bytes")
     except TimeoutError:
-        raise _BodyError(408, f"the body did not arrive within {BODY_SECONDS} s") from None
+        raise _Refused(408, f"the body did not arrive within {BODY_SECONDS} s") from None
     return bytes(body)
-
-
-def _refused(status: int, reason: str) -> JSONResponse:
-    _log.warning("a call was answered with %d: %s", status, reason)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse({"detail": reason}, status, headers)
