@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.lifecycle.onset import onset_of_incident, onset_of_schedule
 from pegel.lifecycle.registry import Registry
 from pegel.lifecycle.retraining import Retraining
@@ -27,7 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         rows = settings.retrain.min_rows_after_drift
         onset = onset_of_incident(tables, settings.model.name, arguments.options.incident, rows)
-    state = Retraining(settings, tables, registry, wait=not arguments.available_now).run(onset)
+    trail = build_trail(settings, tables, "retrain")
+    trail.start()
+    try:
+        state = Retraining(settings, tables, registry, wait=not arguments.available_now, trail=trail).run(onset)
+    finally:
+        trail.close()
     log.info("the retraining for %s is %s", onset.incident_id, state)
     return 0
 

@@ -15,7 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError, PegelError, SettingsError
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
-from pegel.lifecycle.evaluation import Comparison, Split, compare, split_in_time
+from pegel.lifecycle.evaluation import Comparison, Split, compare, judged_rows, split_in_time
+from pegel.lifecycle.fairness.evaluation import evaluate
+from pegel.lifecycle.fairness.gate import Verdict
+from pegel.lifecycle.fairness.record import log_evaluation
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
 from pegel.lifecycle.onset import Onset
 from pegel.lifecycle.promotion import PROMOTED, ROLLED_BACK, Promotion, promote
@@ -25,6 +28,7 @@ from pegel.lifecycle.registration import Origin, RegisteredVersion, register
 from pegel.lifecycle.registry import Registry
 from pegel.lifecycle.training_rows import LabelledRow, NamedRows, highest_batch, read_again, read_named_rows
 from pegel.schemas.model_io import TAG_RETRAINING, TAG_TRAINING, TAG_VALIDATION, VALIDATION_PASSED
+from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables, Row
 
 log = logging.getLogger(__name__)
@@ -54,6 +58,7 @@ class Retraining:
             run.
         now: the clock.
         sleep: waits so many seconds.
+        trail: where each state is recorded with what it rests on.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Retraining:
         wait: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
+        trail: AuditTrail | None = None,
     ) -> None:
         self._settings = settings
         self._retrain = settings.retrain
@@ -73,6 +79,7 @@ class Retraining:
         self._wait = wait
         self._now = now
         self._sleep = sleep
+        self._trail = trail
 
     def run(self, onset: Onset) -> State:
         """Carry a retraining as far as it gets.
@@ -88,7 +95,7 @@ class Retraining:
             PegelError: all else ends it as ``failed``: labels do not come in time, rows that were named have changed,
                 the challenger does not load, somebody else moves the champion.
         """
-        record = open_record(self._tables, self._registry.model, onset.incident_id, self._now)
+        record = open_record(self._tables, self._registry.model, onset.incident_id, self._now, self._trail)
         if record.end is not None:
             log.info("%s has been %s already", record.key, record.end)
             return record.end
@@ -112,12 +119,14 @@ class Retraining:
             if material is None:
                 return State.STARTED
             made = self._train(record, onset, material)
-            comparison = self._compare(record, material, made)
+            comparison, fairness = self._compare(record, material, made)
             quality = {"champion_quality": comparison.champion, "challenger_quality": comparison.challenger}
-            if not comparison.passed:
-                log.info("%s is rejected: %s", record.key, comparison.detail)
-                return record.reach(State.REJECTED, detail=comparison.detail, **quality)
-            self._promote(record, material, comparison, quality)
+            judged = {"n": comparison.n, "unseen": comparison.unseen}
+            detail = "; ".join(filter(None, (comparison.detail, fairness.detail)))
+            if not comparison.passed or fairness.refused:
+                log.info("%s is rejected: %s", record.key, detail)
+                return record.reach(State.REJECTED, evidence=judged, detail=detail, **quality)
+            self._promote(record, material, detail, quality, judged)
         return self._prove(record, onset)
 
     def _material(self, record: Record, onset: Onset) -> _Material | None:
@@ -191,21 +200,37 @@ class Retraining:
         )
         return made
 
-    def _compare(self, record: Record, material: _Material, made: RegisteredVersion) -> Comparison:
+    def _compare(self, record: Record, material: _Material, made: RegisteredVersion) -> tuple[Comparison, Verdict]:
         validation = material.split.validation
         champion = self._registry.load(_champion(record)).answer([row.text for row in validation])
         # The challenger's training set holds the champion's, so it is every text that either has seen.
         seen = set(texts_of(material.training))
-        return compare(validation, champion, made.validation, seen, self._retrain.quality_margin)
+        comparison = compare(validation, champion, made.validation, seen, self._retrain.quality_margin)
+        judged, _ = judged_rows(validation, seen)
+        fairness = evaluate(
+            [validation[i] for i in judged],
+            [champion[i] for i in judged],
+            [made.validation[i] for i in judged],
+            self._settings.fairness,
+        )
+        log_evaluation(self._registry, made.version, fairness)
+        return comparison, fairness.verdict
 
-    def _promote(self, record: Record, material: _Material, comparison: Comparison, quality: dict[str, float]) -> None:
+    def _promote(
+        self,
+        record: Record,
+        material: _Material,
+        detail: str,
+        quality: dict[str, float],
+        judged: dict[str, int],
+    ) -> None:
         challenger = record.rows[State.TRAINED]["challenger"]
         check_loads_in_clean_process(self._registry, challenger, material.split.validation[0].text)
         self._registry.set_tags(challenger, {TAG_VALIDATION: VALIDATION_PASSED})
         move = Promotion(_champion(record), challenger, record.key, PROMOTED)
         promote(self._registry, self._tables, move, now=self._now())
-        record.reach(State.PROMOTED, detail=comparison.detail, **quality)
-        log.info("%s: version %s serves; %s", record.key, challenger, comparison.detail)
+        record.reach(State.PROMOTED, evidence=judged, detail=detail, **quality)
+        log.info("%s: version %s serves; %s", record.key, challenger, detail)
 
     def _prove(self, record: Record, onset: Onset) -> State:
         promoted = record.rows[State.PROMOTED]

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,9 @@ from pegel.lifecycle.record import State
 from pegel.lifecycle.registry import Registry
 from pegel.lifecycle.retraining import Retraining, RetrainingFailedError
 from pegel.schemas import model_io
+from pegel.schemas.audit import from_row
+from pegel.schemas.audit_verification import Verification
+from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
@@ -301,3 +305,22 @@ def test_scheduled_retraining_takes_what_is_new_to_the_champion(deploy: Callable
     assert retraining(made).run(onset) is State.PROVEN
     proving = row_of(made, "proving")
     assert "no labelled window before the onset" in proving["detail"]
+
+
+@pytest.mark.parametrize(("effect", "end"), [(0.0, "proven"), (0.9, "rolled_back")])
+def test_each_state_is_a_record_of_the_trail_before_it_is_a_row_with_what_it_rests_on(deploy, tmp_path, effect, end):
+    made = deploy(f"audited-{end}")
+    trail = AuditTrail(made.tables, "retrain", tmp_path, now=made.clock)
+    feed(made)
+    prove_on_wait(made, effect=effect)
+    assert retraining(made, trail=trail).run(ONSET) == end
+    trail.close()
+    records = made.tables.read("audit_events_retrain", "SELECT * FROM t ORDER BY sequence")
+    assert Verification("retrain", []).read(from_row(row) for row in records).findings == []
+    assert [row["decision"] for row in records] == ["started", "trained", "promoted", "proving", end]
+    rows = {row["state"]: row for row in made.tables.read("retrainings")}
+    assert all(row["reason"] == rows[row["decision"]]["detail"] for row in records)
+    promoted = json.loads(records[2]["evidence"])
+    known = ("champion", "challenger", "training_rows", "checksum", "champion_quality", "challenger_quality")
+    assert {name: promoted[name] for name in known} == {name: rows["promoted"][name] for name in known}
+    assert promoted["n"] == 60
