@@ -63,3 +63,32 @@ def metric_key(metric: str, column: str, *, version: str, window_s: int, base_wi
         *((f"r{revision}",) if revision > 1 else ()),
     )
     return "/".join(parts)
+
+
+def fairness_key(metric: str, attributes: Sequence[str], *, group: Sequence[str | None] = (), label: str = "") -> str:
+    """The key of one number about groups in the run of its version.
+
+    Args:
+        metric: its name; a difference or a ratio of all groups has a name of its own, e.g. ``accuracy_difference``.
+        attributes: what the groups are made by; an intersection's names are parted by a space, which no name holds.
+        group: its values, None for a missing one; empty for numbers about all groups.
+        label: the positive label, or '' where there is none.
+
+    Example:
+        >>> fairness_key("accuracy", ["channel"], group=["web"])
+        'fairness/accuracy/channel/web'
+        >>> fairness_key("false_positive_rate_difference", ["race", "sex"], label="1")
+        'fairness/false_positive_rate_difference/race sex/1'
+        >>> fairness_key("n", ["race", "sex"], group=["..", None])
+        'fairness/n/race sex/:2E:2E :missing'
+    """
+    parts = ["fairness", metric, " ".join(map(_step, attributes))]
+    parts += [" ".join(map(_step, group))] if group else []
+    return "/".join([*parts, *([_step(label)] if label else [])])
+
+
+def _step(name: str | None) -> str:
+    # MLflow refuses keys with an empty step or one of dots alone. No name is encoded to `:missing` or `:empty`.
+    if name is None:
+        return ":missing"
+    return ":2E" * len(name) or ":empty" if set(name) <= {"."} else encode_name(name)

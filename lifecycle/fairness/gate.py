@@ -7,7 +7,7 @@ Two rules, each for every metric, positive label and grouping that the settings 
   smaller. (A challenger that narrows a gap is not refused for what is left: the champion that would go on is worse.)
 - **Worse.** A group's rate is worse than with the champion by more than ``max_increase_over_champion``: with b rows
   that only the challenger gets wrong and c that only the champion does, (b - c) / n > limit; and McNemar's exact
-  one-sided p-value of b against c is at most the level. A selection rate is neither good nor bad, so it has no such rule.
+  one-sided p-value of b against c is at most the level. A selection rate is neither good nor bad and has no such rule.
 
 The level is :data:`LEVEL` over the number of comparisons that both rules make (Bonferroni): if no group is treated
 otherwise than another and both models are equally good, a challenger is refused with a chance of at most about 5 %. So

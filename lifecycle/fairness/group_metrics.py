@@ -132,9 +132,9 @@ def measure(
     found = []
     for grouping in groupings:
         right = np.asarray(truth == said, dtype=bool)
-        found += _by_group("", np.ones_like(right), right, (Metric.ACCURACY,), grouping, min_group_rows)
+        found += _by_group("", np.ones_like(right), right, (Metric.ACCURACY,), grouping, min_group_rows=min_group_rows)
         for label in positive_labels:
-            found += _by_group(label, truth == label, said == label, _RATES, grouping, min_group_rows)
+            found += _by_group(label, truth == label, said == label, _RATES, grouping, min_group_rows=min_group_rows)
     return tuple(found)
 
 
@@ -156,7 +156,7 @@ _RATES = (
 
 
 def _by_group(
-    label: str, truth: Bools, said: Bools, metrics: Sequence[Metric], grouping: Grouping, min_group_rows: int
+    label: str, truth: Bools, said: Bools, metrics: Sequence[Metric], grouping: Grouping, *, min_group_rows: int
 ) -> list[MetricByGroup]:
     from fairlearn.metrics import MetricFrame, count
 

@@ -1,6 +1,6 @@
 """One MLflow store and one trained model for all tests here, and tables as the stream would have written them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pegel.conf.settings import Settings
-from pegel.lifecycle import registration
+from pegel.lifecycle import registration, text_classifier
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registration import RegisteredVersion, register_first
 from pegel.lifecycle.registry import Registry
@@ -109,7 +109,14 @@ class Deployment:
             self.registry, self.tables, TRAINING, self.validation, source="test", alias_champion=True, now=lambda: START
         )
 
-    def live(self, rows: list[tuple[datetime, LabelledText]], batch_id: int, *, labelled: bool = True) -> None:
+    def live(
+        self,
+        rows: list[tuple[datetime, LabelledText]],
+        batch_id: int,
+        *,
+        labelled: bool = True,
+        segments: Sequence[dict[str, str]] = (),
+    ) -> None:
         """Append predictions, their labels and the commit mark, as one micro-batch."""
         source = {"partition": "0", "hub": "predictions"}
         predictions = [
@@ -121,6 +128,7 @@ class Deployment:
                 "version": "1",
                 "input": row.text,
                 "output": "music",
+                "segments": segments[n] if segments else None,
                 "offset": n,
                 "enqueued_time": at,
                 **source,
@@ -213,8 +221,8 @@ def deploy(
     def make(model: str, **sections: dict[str, Any]) -> Deployment:
         made = deployment_of(settings_for(model, **sections))
         with monkeypatch.context() as patch:
-            patch.setattr(registration.text_classifier, "fit", lambda rows: rows)
-            patch.setattr(registration.text_classifier, "log_model", lambda *_, **__: shared.source)
+            patch.setattr(text_classifier, "fit", lambda rows: rows)
+            patch.setattr(text_classifier, "log_model", lambda *_, **__: shared.source)
             patch.setattr(registration, "check_loads_in_clean_process", lambda *_: None)
             made.register_champion()
         return made

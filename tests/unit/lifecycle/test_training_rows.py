@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -100,3 +101,17 @@ def test_checksum_does_not_depend_on_order_and_changes_with_any_label(pairs: lis
     if rows:
         changed = [replace(rows[0], label=rows[0].label + "x"), *rows[1:]]
         assert NamedRows("m", 1, tuple(changed)).checksum != checksum
+
+
+def test_training_rows_carry_their_segments_and_keep_their_name(
+    tables: DeltaTables, prediction: Make, label: Make
+) -> None:
+    tables.append("predictions", [prediction(0, segments={"channel": "web"}), prediction(1, segments=None)])
+    tables.append("feedback", [label(0), label(1)])
+    named = read_named_rows(tables, "assistant", 50)
+    assert [dict(row.segments) for row in named.rows] == [{"channel": "web"}, {}]
+    bare = tuple(replace(row, segments={}) for row in named.rows)
+    assert NamedRows("assistant", 50, bare).checksum == named.checksum
+    # The name that was stored before rows had segments: SHA-256 of one line of JSON for each.
+    lines = '["e0000", "a"]\n["e0001", "a"]\n'
+    assert named.checksum == hashlib.sha256(lines.encode()).hexdigest()
