@@ -56,7 +56,8 @@ def watched_values(
     given: Values = {
         "input_length": [len(text) for text in texts],
         "input_words": [len(text.split()) for text in texts],
-        "output": [answer.output for answer in answers],
+        # An answer that failed is missing, as it is in the stream.
+        "output": [None if answer.failure else answer.output for answer in answers],
         "confidence": [answer.confidence for answer in answers],
         "latency_ms": [*latencies_ms[: len(texts)], *[None] * (len(texts) - len(latencies_ms))],
     }
@@ -68,7 +69,7 @@ def watched_values(
         elif column.source in given:
             values[column.name] = given[column.source]
         else:
-            msg = f"the column {column.name!r} has the source {column.source!r}, which a text classifier does not have"
+            msg = f"the column {column.name!r} has the source {column.source!r}, which no text and answer have"
             raise ContractError(msg)
     return values
 

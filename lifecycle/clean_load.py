@@ -19,11 +19,12 @@ class VersionRefusedError(PegelError):
 
 
 def check_loads_in_clean_process(registry: Registry, version: str, text: str) -> None:
-    """Start a new Python, let it load the version and answer one text.
+    """Start a new Python with this one's environment, let it load the version and answer one text.
 
     Raises:
         VersionRefusedError: if it does not answer in :data:`PATIENCE_SECONDS`; the last line of its errors says why.
-        OutsideError: if the process cannot be started.
+        OutsideError: if the process cannot be started, or the registry or the service behind the model was down: then
+            the version is not to blame.
     """
     # Settings hold references to secrets, never secrets.
     question = {"settings": registry.settings.model_dump(mode="json"), "version": version, "text": text}
@@ -42,8 +43,11 @@ def check_loads_in_clean_process(registry: Registry, version: str, text: str) ->
     except OSError as error:
         msg = f"could not start {sys.executable} to check version {version}: {error}"
         raise OutsideError(msg) from error
+    why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    if done.returncode == OutsideError.exit_code:
+        msg = f"version {version} of {registry.model!r} could not be tried in a clean process: {why}"
+        raise OutsideError(msg)
     if done.returncode != 0:
-        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         msg = f"version {version} of {registry.model!r} does not load and answer in a clean process: {why}"
         raise VersionRefusedError(msg)
 
@@ -52,7 +56,13 @@ def main() -> int:
     """Load and answer once; an exception is the answer no."""
     question = json.load(sys.stdin)
     registry = Registry(Settings.model_validate(question["settings"]))
-    (answer,) = registry.load(question["version"]).answer([question["text"]])
+    # Loading asks no network; a version that cannot be loaded is refused whatever else is down.
+    loaded = registry.load(question["version"])
+    try:
+        (answer,) = loaded.answer([question["text"]])
+    except OutsideError as error:
+        sys.stderr.write(f"{error}\n")
+        return OutsideError.exit_code
     sys.stdout.write(json.dumps({"output": answer.output}) + "\n")
     return 0
 

@@ -1,4 +1,4 @@
-"""Texts with their true class: what the text classifier learns from. Edge: reads and writes files."""
+"""Texts with their true class: what a model is made from. Edge: reads and writes files."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pegel.errors import SettingsError
+
+TRAINING_FOLDER = "training"
+TRAINING_FILE = "rows.parquet"
+"""Where a version's run keeps the rows that it was made from."""
 
 _SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)])
 

@@ -1,4 +1,4 @@
-"""Train, log and register a version, with its own grid and baseline before it can serve. Edge.
+"""Make and register a version of any kind of model, with its own grid and baseline before it can serve. Edge.
 
 The order is the promise: the version exists (tag ``pending``), then its grid and baseline are in the tables, then its
 tags name them; only after that may anyone validate it and move an alias. Every step can be repeated after a crash.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pegel.errors import SettingsError
-from pegel.lifecycle import text_classifier
+from pegel.lifecycle.adapter import ModelAdapter, adapter_of
 from pegel.lifecycle.baseline import (
     choose_grid,
     known_grids,
@@ -68,6 +68,7 @@ def register(
     validation: Sequence[LabelledText],
     origin: Origin,
     *,
+    adapter: ModelAdapter | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RegisteredVersion:
     """Train on ``rows``, register, and store the baseline: the version's own answers to ``validation``.
@@ -78,25 +79,29 @@ def register(
         rows: training rows.
         validation: rows that it was not trained on, in the mix in which live traffic comes.
         origin: which rows these are.
+        adapter: makes the version; without it the one for ``model.kind``.
         now: the clock, for ``created_at`` alone.
 
     Raises:
         SettingsError: if there are no validation rows, or the training rows cannot be learned from.
-        OutsideError: if MLflow or the storage fails; call again, and what is done is not done twice.
+        OutsideError: if MLflow, the storage or the service behind the model fails; call again, and what is done is
+            not done twice.
     """
     if not validation:
         msg = "a version needs validation rows: its baseline is made of its answers to them"
         raise SettingsError(msg)
+    adapter = adapter or adapter_of(registry.settings)
     version = registry.version_tagged(model_io.TAG_RETRAINING, origin.retraining) if origin.retraining else None
     if version is None:
-        version = _train(registry, rows, origin)
+        version = _make(registry, adapter, rows, origin)
     loaded = registry.load(version)
     texts = texts_of(validation)
     answers = loaded.answer(texts)
     found = stored_baseline(tables, registry.model, version)
     if found is None:
-        values = watched_values(text_classifier.WATCHED, texts, answers, measure_latencies_ms(loaded, texts))
-        grid = choose_grid(known_grids(tables, registry.model), registry.model, text_classifier.WATCHED, values)
+        watched = adapter.watched(answers)
+        values = watched_values(watched, texts, answers, measure_latencies_ms(loaded, texts))
+        grid = choose_grid(known_grids(tables, registry.model), registry.model, watched, values)
         baseline = make_baseline(registry.model, version, grid, values)
         store(tables, baseline, source=origin.source, now=now())
         found = baseline.baseline_id, grid.grid
@@ -112,6 +117,7 @@ def register_first(
     *,
     source: str,
     alias_champion: bool,
+    adapter: ModelAdapter | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RegisteredVersion:
     """Register a version that no incident asked for; if asked, validate it and let it serve.
@@ -123,11 +129,12 @@ def register_first(
         validation: rows that it was not trained on.
         source: which data this is, in words.
         alias_champion: whether it becomes the champion.
+        adapter: makes the version; without it the one for ``model.kind``.
         now: the clock.
     """
     registry.prepare_store()
     origin = Origin(source, json.dumps({"batch_id_max": None, "rows": len(rows), "source": source}))
-    made = register(registry, tables, rows, validation, origin, now=now)
+    made = register(registry, tables, rows, validation, origin, adapter=adapter, now=now)
     right = sum(answer.output == row.label for answer, row in zip(made.validation, validation, strict=True))
     log.info("version %s is right in %d of %d validation rows", made.version, right, len(validation))
     check_loads_in_clean_process(registry, made.version, validation[0].text)
@@ -137,13 +144,9 @@ def register_first(
     return made
 
 
-def _train(registry: Registry, rows: Sequence[LabelledText], origin: Origin) -> str:
+def _make(registry: Registry, adapter: ModelAdapter, rows: Sequence[LabelledText], origin: Origin) -> str:
     begin = time.perf_counter()
-    pipeline = text_classifier.fit(rows)
-    fitted = time.perf_counter()
-    uri = text_classifier.log_model(
-        pipeline, rows, experiment_id=registry.prepare_store(), run_name=origin.retraining or "build-baseline"
-    )
+    uri = adapter.make(rows, experiment_id=registry.prepare_store(), run_name=origin.retraining or "build-baseline")
     tags = {
         model_io.TAG_VALIDATION: model_io.VALIDATION_PENDING,
         model_io.TAG_TRAINING: origin.training,
@@ -151,7 +154,7 @@ def _train(registry: Registry, rows: Sequence[LabelledText], origin: Origin) -> 
     }
     version = registry.register(uri, tags)
     log.info(
-        "version %s of %r: %d rows, fitted in %.1f s, logged and registered in %.1f s",
-        version, registry.model, len(rows), fitted - begin, time.perf_counter() - fitted,
+        "version %s of %r: made from %d rows and registered in %.1f s",
+        version, registry.model, len(rows), time.perf_counter() - begin,
     )  # fmt: skip
     return version

@@ -4,21 +4,23 @@ tf-idf of words and word pairs, then one logistic regression per class, fitted b
 on CLINC150 (15,000 texts, 150 classes) it fits in 2.4 s of one core and is right in 90.8 % of the test texts.
 """
 
+import logging
 import tempfile
-import warnings
+import time
 from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pegel.errors import SettingsError
-from pegel.lifecycle.labelled_text import LabelledText, texts_of, write_labelled_texts
-from pegel.schemas import model_io
+from pegel.lifecycle.labelled_text import LabelledText, texts_of
+from pegel.lifecycle.model_logging import log_version
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn
+from pegel.schemas.model_io import Answer
+
+log = logging.getLogger(__name__)
 
 WATCHED = (
     GridColumn("input_length", NUMERIC, "input_length"),
@@ -29,9 +31,6 @@ WATCHED = (
     GridColumn("latency_ms", NUMERIC, "latency_ms", drift=False),
 )
 """The columns that a text classifier is watched by."""
-
-TRAINING_FOLDER = "training"
-TRAINING_FILE = "rows.parquet"
 
 SEED = 0
 ALPHA = 3e-6
@@ -88,50 +87,36 @@ def fit(rows: Sequence[LabelledText]) -> Any:
 def log_model(pipeline: Any, rows: Sequence[LabelledText], *, experiment_id: str, run_name: str) -> str:
     """Log a trained pipeline as a pyfunc, and the rows it was trained on beside it in the same run.
 
-    The rows are an artefact of the run, not of the model: who retrains needs them, who serves must not load them.
-
     Returns:
         the URI of the logged model, ``models:/m-…``.
     """
-    import mlflow
     from skops.io import dump
 
     with tempfile.TemporaryDirectory(prefix="pegel-model-") as folder:
-        artefact, training = Path(folder) / "pipeline.skops", Path(folder) / TRAINING_FILE
+        artefact = Path(folder) / "pipeline.skops"
         dump(pipeline, artefact)
-        write_labelled_texts(training, rows)
-        with (
-            mlflow.start_run(experiment_id=experiment_id, run_name=run_name),
-            resources.as_file(resources.files("pegel.lifecycle").joinpath(_CODE)) as code,
-            warnings.catch_warnings(),
-        ):
-            # It asks for an input example to infer a signature from; the signature is given.
-            warnings.simplefilter("ignore", UserWarning)
-            mlflow.log_params({"training_rows": len(rows), "classes": len({row.label for row in rows})})
-            mlflow.log_artifact(str(training), TRAINING_FOLDER)
-            info = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(code),
-                artifacts={"pipeline": str(artefact)},
-                signature=signature(),
-                pip_requirements=[f"{name}=={version(name)}" for name in _PACKAGES],
-            )
-    return str(info.model_uri)
+        return log_version(
+            _CODE,
+            rows,
+            experiment_id=experiment_id,
+            run_name=run_name,
+            packages=_PACKAGES,
+            artifacts={"pipeline": str(artefact)},
+            params={"training_rows": len(rows), "classes": len({row.label for row in rows})},
+        )
 
 
-def signature() -> Any:
-    """The contract of ``schemas/model_io.py`` as MLflow writes it."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Map
+class TextClassifierAdapter:
+    """See :class:`~pegel.lifecycle.adapter.ModelAdapter`."""
 
-    return ModelSignature(
-        Schema([ColSpec(DataType.string, model_io.TEXT)]),
-        Schema(
-            [
-                ColSpec(DataType.string, model_io.OUTPUT),
-                ColSpec(Map(DataType.double), model_io.PROBABILITIES),
-                ColSpec(Map(DataType.double), model_io.FEATURES),
-            ]
-        ),
-    )
+    def make(self, rows: Sequence[LabelledText], *, experiment_id: str, run_name: str) -> str:
+        """Fit and log."""
+        begin = time.perf_counter()
+        pipeline = fit(rows)
+        log.info("fitted to %d rows in %.1f s", len(rows), time.perf_counter() - begin)
+        return log_model(pipeline, rows, experiment_id=experiment_id, run_name=run_name)
+
+    def watched(self, answers: Sequence[Answer]) -> tuple[GridColumn, ...]:
+        """Always the same."""
+        del answers
+        return WATCHED

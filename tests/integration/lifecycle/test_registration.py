@@ -7,7 +7,7 @@ import pytest
 
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
-from pegel.lifecycle import registration
+from pegel.lifecycle import text_classifier
 from pegel.lifecycle import registry as registry_module
 from pegel.lifecycle.baseline import known_grids
 from pegel.lifecycle.clean_load import VersionRefusedError, check_loads_in_clean_process
@@ -71,8 +71,8 @@ def test_version_of_a_retraining_is_registered_once(
     made = deploy("registered-once")
     shared = champion.registry.client.get_model_version("shared", "1")
     trained: list[int] = []
-    monkeypatch.setattr(registration.text_classifier, "fit", lambda rows: trained.append(len(rows)))
-    monkeypatch.setattr(registration.text_classifier, "log_model", lambda *_, **__: shared.source)
+    monkeypatch.setattr(text_classifier, "fit", lambda rows: trained.append(len(rows)))
+    monkeypatch.setattr(text_classifier, "log_model", lambda *_, **__: shared.source)
     origin = Origin("test", json.dumps({"batch_id_max": 7}), "incident:1")
     versions = {register(made.registry, made.tables, VALIDATION, VALIDATION, origin).version for _ in range(2)}
     assert versions == {"2"}
