@@ -1,6 +1,6 @@
 """Reading an alert policy and refusing what cannot be meant. Edge: reads one file."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -51,6 +51,8 @@ class _PolicyInFile(BaseModel):
     uncalibrated_may_retrain: bool
     resolve_after_blocks: Annotated[int, Field(gt=0)]
     rules: Annotated[list[_RuleInFile], Field(min_length=1)]
+    usage: Any = None
+    """Who may ask for what; serving reads it, and the hash of the alert policy does not hold it."""
 
     @field_validator("rules")
     @classmethod

@@ -3,22 +3,28 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.web_server import listen, serve
 from pegel.serving.app import create_app
 from pegel.serving.champion import Champion
+from pegel.serving.gate import Gate
 from pegel.serving.hub_sender import HubSender
 from pegel.serving.producer import EventProducer
 from pegel.serving.service import Serving
 from pegel.serving.spool import Spool
+from pegel.serving.usage import load_usage, require_callers
+from pegel.tables.audit import AuditTrail
+from pegel.tables.delta import DeltaTables
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C; with ``--available-now`` only see that the champion loads and answers.
 
     Raises:
+        SettingsError: if the usage policy cannot be read, or names nobody while others than this machine could ask.
         OutsideError: if the port is taken, or with ``--available-now`` if the champion does not load.
     """
     arguments = parse(build_parser("serve", "Serve /predict with the champion of the registry."), argv)
@@ -29,10 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             msg = f"the champion of {settings.model.name!r} does not load: {champion.problem}"
             raise OutsideError(msg)
         return 0
+    policy, credentials = load_usage(settings.serving.policy)
+    require_callers(settings.serving.host, policy)
+    tokens = TokenCheck(settings.serving.tokens, "serving.tokens") if credentials.need_tokens else None
     taken = listen(settings.serving.host, settings.serving.port, "serving")
+    trail = AuditTrail(
+        DeltaTables(settings.storage.root), settings.serving.audit_writer, Path(settings.serving.spool) / "audit"
+    )
+    gate = Gate(settings.model.name, policy=policy, credentials=credentials, tokens=tokens, trail=trail)
     hubs = settings.source
     predictions, feedback = _producer(settings, hubs.predictions_hub), _producer(settings, hubs.feedback_hub)
-    serve(create_app(Serving(settings, champion, predictions, feedback)), taken, "serving")
+    trail.start()
+    try:
+        serve(create_app(Serving(settings, champion, predictions, feedback, gate)), taken, "serving")
+    finally:
+        trail.close()
     return 0
 
 

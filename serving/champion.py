@@ -9,11 +9,13 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pegel.conf.settings import Settings
-from pegel.schemas.model_io import TAG_VALIDATION, TEXT, VALIDATION_PASSED, Answer, answers_of
+from pegel.schemas.model_io import ANSWER, DELTA, TAG_VALIDATION, TEXT, VALIDATION_PASSED, Answer, answers_of
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +33,41 @@ class ServedModel:
 
     def answer(self, text: str) -> Answer:
         """Answer one text."""
-        import pandas as pd  # type: ignore[import-untyped]
-
-        (answer,) = answers_of(self.model.predict(pd.DataFrame({TEXT: [text]})))
+        (answer,) = self.answer_all([text])
         return answer
+
+    def answer_all(self, texts: Sequence[str]) -> list[Answer]:
+        """Answer several texts at once, in order."""
+        return answers_of(self.model.predict(_frame(texts)))
+
+    def stream(self, text: str) -> Iterator[str | Answer]:
+        """Answer one text piece by piece, the whole answer last; a model that cannot gives one piece."""
+        try:
+            pieces: Iterator[Mapping[str, Any]] = iter(self.model.predict_stream(_frame([text])))
+            # A model that cannot stream says so no later than when it is asked for the first piece.
+            first = next(pieces, None)
+        except (_cannot_stream(), NotImplementedError):
+            answer = self.answer(text)
+            yield from ([answer.output] if answer.output and answer.failure is None else [])
+            yield answer
+            return
+        for piece in chain([] if first is None else [first], pieces):
+            if ANSWER in piece:
+                yield answers_of({name: [value] for name, value in piece[ANSWER].items()})[0]
+            elif piece.get(DELTA):
+                yield str(piece[DELTA])
+
+
+def _frame(texts: Sequence[str]) -> Any:
+    import pandas as pd  # type: ignore[import-untyped]
+
+    return pd.DataFrame({TEXT: list(texts)})
+
+
+def _cannot_stream() -> type[Exception]:
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException
 
 
 class Champion:

@@ -1,18 +1,19 @@
 """What ``/predict`` and ``/feedback`` take and give: limits first, since what comes in is hostile. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pegel.schemas.events import Identifier
+from pegel.schemas.usage_policy import Review
 
 MAX_SEGMENTS = 16
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Value = Annotated[str, Field(max_length=128)]
 
 
-class PredictRequest(BaseModel):
-    """A text to classify. ``id`` names the prediction; a request that is repeated with its id is counted once."""
+class PredictInput(BaseModel):
+    """A text to answer. ``id`` names the prediction; one that is repeated with its id is counted once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,16 +22,64 @@ class PredictRequest(BaseModel):
     id: Identifier | None = None
 
 
+class PredictRequest(PredictInput):
+    """One text, and how it is to be answered.
+
+    ``purpose`` is one of the caller's own in the usage policy; without it the first of them is meant. With ``stream``
+    the answer comes as server-sent events: ``delta`` for each piece, and at last ``answer`` or ``problem``.
+    """
+
+    purpose: Name | None = None
+    stream: bool = False
+
+
+class BatchRequest(BaseModel):
+    """Several texts; each is answered, counted and, where it must be, refused by itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inputs: Annotated[list[PredictInput], Field(min_length=1)]
+    purpose: Name | None = None
+
+
 class PredictAnswer(BaseModel):
-    """The answer; ``event_id`` and ``event_time`` go back with the label."""
+    """The answer; ``event_id`` and ``event_time`` go back with the label.
+
+    ``disclosure`` is to be shown to whoever sees the answer. If ``review`` is ``required`` a person looks at it
+    afterwards; if it is ``withheld`` there is no ``output`` until a person has.
+    """
 
     event_id: str
     event_time: AwareDatetime
-    output: str
+    output: str | None
     probabilities: dict[str, float]
     model: str
     version: str
+    disclosure: str
+    review: Review | None = None
+    finish_reason: str | None = None
     trace_id: str | None = None
+
+
+class Problem(BaseModel):
+    """Why there is no answer: ``reason`` for programs, ``detail`` for people; ``rule`` is the usage policy's."""
+
+    detail: str
+    reason: str
+    event_id: str | None = None
+    rule: str | None = None
+
+
+class ItemProblem(Problem):
+    """Why one text of several has no answer; ``status`` is what it would have been for a single one."""
+
+    status: int
+
+
+class BatchAnswer(BaseModel):
+    """The answers, in the order of the inputs."""
+
+    answers: list[PredictAnswer | ItemProblem]
 
 
 class FeedbackRequest(BaseModel):
@@ -61,8 +110,7 @@ class Health(BaseModel):
     events: dict[str, dict[str, int | bool]]
 
 
-class Problem(BaseModel):
-    """Why there is no answer, in one sentence."""
+class Live(BaseModel):
+    """The process answers; nothing is said of the model."""
 
-    detail: str
-    event_id: str | None = None
+    status: Literal["live"] = "live"

@@ -1,35 +1,32 @@
-"""What happens to a request: the champion is asked, and one event is emitted for each prediction. Edge.
+"""What happens to a request: the policy is asked, then the champion; each prediction emits one event. Edge.
 
 The event is handed to the producer after the answer is made and before it is given back; neither waits for the hub.
+A prediction is settled once: by its answer, or by the time limit if that comes first.
 """
 
-import logging
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from pegel.conf.settings import Settings
-from pegel.schemas.events import FeedbackEvent, PredictionEvent
+from pegel.schemas.events import FeedbackEvent
+from pegel.schemas.model_io import Answer, FailureType
+from pegel.schemas.usage_policy import CallerRule, Judgement, Review
+from pegel.serving.asking import ask
 from pegel.serving.call import Around, Call
 from pegel.serving.champion import Champion, ServedModel
+from pegel.serving.event_body import event_body, finite, unicode_text
+from pegel.serving.gate import Gate
 from pegel.serving.producer import EventProducer
-from pegel.serving.requests import FeedbackAnswer, FeedbackRequest, Health, PredictAnswer, PredictRequest, Problem
+from pegel.serving.refusal import Reason, Refusal, of_failure
+from pegel.serving.requests import FeedbackAnswer, FeedbackRequest, Health, PredictAnswer, PredictInput
+from pegel.serving.trail import ALLOWED, FAILED, FEEDBACK, PREDICT
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why there is no answer: an HTTP status and what it says."""
-
-    status: int
-    problem: Problem
+FINISH_REASONS = "gen_ai.response.finish_reasons"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Serving:
     """What the application works with.
 
@@ -38,6 +35,7 @@ class Serving:
         champion: the model.
         predictions: the producer of prediction events.
         feedback: the producer of feedback events.
+        gate: who is let in; without one everybody is, and nothing is forbidden.
         arounds: who looks at each prediction.
         now: the clock.
     """
@@ -46,8 +44,18 @@ class Serving:
     champion: Champion
     predictions: EventProducer
     feedback: EventProducer
+    gate: Gate = field(default_factory=lambda: Gate(""))
     arounds: Sequence[Around] = ()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __post_init__(self) -> None:
+        """Let the metrics see what is to be seen."""
+        hubs = self.settings.source
+        self.gate.metrics.watch(
+            self.settings.model.name,
+            lambda: model.version if (model := self.champion.current) else None,
+            {hubs.predictions_hub: self.predictions.counts, hubs.feedback_hub: self.feedback.counts},
+        )
 
     def start(self) -> None:
         """Start the threads."""
@@ -61,38 +69,41 @@ class Serving:
         self.predictions.close()
         self.feedback.close()
 
-    def predict(self, request: PredictRequest) -> PredictAnswer | Refusal:
-        """Answer one request and emit its event."""
-        limit = self.settings.serving.max_text_characters
-        if len(request.text) > limit:
-            return _refusal(413, f"the text has {len(request.text)} characters, and {limit} are allowed; shorten it")
+    def prepare(
+        self, caller: CallerRule, purpose: str | None, inputs: Sequence[PredictInput]
+    ) -> tuple[ServedModel, list[Call]]:
+        """Make a call of each input. The outcome of those that may not be asked is there already.
+
+        Raises:
+            RefusedError: if none may be asked: 403, 429 or 503.
+        """
+        purpose = self.gate.admit(caller, purpose, len(inputs))
         model = self.champion.current
         if model is None:
-            return _refusal(503, f"no champion of {self.settings.model.name!r} is loaded yet: {self.champion.problem}")
-        call = Call(
-            event_id=request.id or uuid.uuid4().hex,
-            event_time=self.now(),
-            model=self.settings.model.name,
-            version=model.version,
-            text=request.text,
-            segments=request.segments,
-        )
-        with self._looked_at(call):
-            _ask(model, call)
-        self._emit(call)
-        if call.answer is None:
-            return _refusal(500, f"version {model.version} failed: {call.error_type}", call.event_id)
-        return PredictAnswer(
-            event_id=call.event_id,
-            event_time=call.event_time,
-            output=call.answer.output,
-            probabilities=call.answer.probabilities,
-            model=call.model,
-            version=call.version,
-            trace_id=call.trace_id,
-        )
+            detail = f"no champion of {self.settings.model.name!r} is loaded yet: {self.champion.problem}"
+            refusal = Refusal(503, Reason.NO_CHAMPION.value, detail, retry_after_s=self.settings.serving.poll_seconds)
+            raise self.gate.refused(caller.name, refusal)
+        return model, [self._call(model, caller, purpose, one) for one in inputs]
 
-    def take_feedback(self, request: FeedbackRequest) -> FeedbackAnswer:
+    def answer(self, model: ServedModel, calls: Sequence[Call]) -> None:
+        """Ask about those calls that have no outcome yet, and settle them."""
+        if asked := [call for call in calls if call.outcome is None]:
+            ask(model, asked, self.arounds)
+            for call in asked:
+                self.settle(call)
+
+    def settle(self, call: Call) -> None:
+        """Decide what the caller is told, and emit the event; does nothing if the time limit came first."""
+        if call.take():
+            self._conclude(call, call.answer, call.error_type)
+
+    def give_up(self, call: Call, reason: str, refusal: Refusal) -> None:
+        """Settle a call whose answer comes too late, or that nobody waits for any more."""
+        if call.take():
+            self._conclude(call, None, reason)
+            call.outcome = refusal
+
+    def take_feedback(self, caller: CallerRule, request: FeedbackRequest) -> FeedbackAnswer:
         """Emit one feedback event."""
         event = FeedbackEvent(
             feedback_id=request.id or uuid.uuid4().hex,
@@ -103,6 +114,8 @@ class Serving:
             source=request.source,
         )
         self.feedback.put(event.model_dump_json(exclude_none=True).encode())
+        evidence = {"event_id": event.event_id, "feedback_id": event.feedback_id}
+        self.gate.decided(caller.name, FEEDBACK, ALLOWED, ALLOWED, evidence)
         return FeedbackAnswer(feedback_id=event.feedback_id)
 
     def health(self) -> Health:
@@ -117,54 +130,78 @@ class Serving:
             events={hub: asdict(count) for hub, count in counts.items()},
         )
 
-    @contextmanager
-    def _looked_at(self, call: Call) -> Iterator[None]:
-        entered = []
-        for around in self.arounds:
-            try:
-                context = around(call)
-                context.__enter__()
-                entered.append(context)
-            except Exception:
-                log.exception("who looks at the prediction %s failed; it is made all the same", call.event_id)
-        yield
-        for context in reversed(entered):
-            try:
-                context.__exit__(None, None, None)
-            except Exception:
-                log.exception("who looks at the prediction %s failed; it is answered all the same", call.event_id)
+    def _call(self, model: ServedModel, caller: CallerRule, purpose: str | None, given: PredictInput) -> Call:
+        call = Call(
+            event_id=given.id or uuid.uuid4().hex,
+            event_time=self.now(),
+            model=self.settings.model.name,
+            version=model.version,
+            text=given.text,
+            segments=given.segments,
+            caller=caller.name,
+            purpose=purpose,
+        )
+        limit = self.settings.serving.max_text_characters
+        if len(given.text) > limit:
+            detail = f"the text has {len(given.text)} characters, and {limit} are allowed; shorten it"
+            call.outcome = Refusal(413, Reason.TOO_LARGE.value, detail)
+            self.gate.refused(caller.name, call.outcome)
+        else:
+            call.outcome = self.gate.refuse_text(caller.name, given.text, call.event_id)
+        return call
 
-    def _emit(self, call: Call) -> None:
-        fields: dict[str, object] = {
-            "event_id": call.event_id,
-            "event_time": call.event_time,
-            "model_name": call.model,
-            "model_version": call.version,
-            "input": call.text,
-            "segments": call.segments,
-            "latency_ms": call.latency_ms,
-            "error_type": call.error_type,
-            "trace_id": call.trace_id,
-        }
-        added: dict[str, object] = {}
-        if call.answer is not None:
-            added = call.answer.event_fields
-            fields["output"] = call.answer.output
-            fields["probabilities"] = call.answer.probabilities
-            fields["features"] = call.answer.features
-        event = PredictionEvent.model_validate(added | call.extra | fields)
-        self.predictions.put(event.model_dump_json(exclude_none=True).encode())
+    def _conclude(self, call: Call, answer: Answer | None, error_type: str | None) -> None:
+        judged = None
+        if answer is not None and answer.failure is None:
+            judged = self.gate.policy.judge(call.purpose, call.text, answer.output)
+        self.predictions.put(event_body(call, answer, error_type, judged))
+        decision = FAILED if judged is None else judged.review.value if judged.review else ALLOWED
+        self.gate.decided(call.caller, PREDICT, decision, error_type or decision, _evidence(call, judged))
+        self.gate.metrics.predicted(call.version, error_type or decision)
+        call.outcome = self._told(call, answer, error_type, judged)
+
+    def _told(
+        self, call: Call, answer: Answer | None, error_type: str | None, judged: Judgement | None
+    ) -> PredictAnswer | Refusal:
+        if answer is not None and answer.failure is not None:
+            return of_failure(answer.failure, call.event_id)
+        if answer is None or judged is None:
+            detail = f"version {call.version} failed: {error_type}"
+            return Refusal(500, Reason.MODEL_FAILED.value, detail, call.event_id)
+        withheld = judged.review is Review.WITHHELD
+        return PredictAnswer(
+            event_id=call.event_id,
+            event_time=call.event_time,
+            output=None if withheld else unicode_text(answer.output),
+            probabilities={} if withheld else finite(answer.probabilities),
+            model=call.model,
+            version=call.version,
+            disclosure=self.gate.policy.disclosure,
+            review=judged.review,
+            finish_reason=_finish_reason(answer),
+            trace_id=call.trace_id,
+        )
 
 
-def _ask(model: ServedModel, call: Call) -> None:
-    begin = time.perf_counter()
-    try:
-        call.answer = model.answer(call.text)
-    except Exception as error:  # a model's code may raise anything; the monitor must see it
-        call.error_type = type(error).__name__
-        log.exception("version %s failed at the event %s", model.version, call.event_id)
-    call.latency_ms = round((time.perf_counter() - begin) * 1000.0, 3)
+def time_limit(seconds: float, event_id: str) -> Refusal:
+    """What is told when an answer takes too long."""
+    detail = f"there was no answer within {seconds:g} s; ask for less, or come again"
+    return Refusal(504, FailureType.TIMEOUT.value, detail, event_id)
 
 
-def _refusal(status: int, detail: str, event_id: str | None = None) -> Refusal:
-    return Refusal(status, Problem(detail=detail, event_id=event_id))
+def _evidence(call: Call, judged: Judgement | None) -> dict[str, str | int | float | None]:
+    evidence: dict[str, str | int | float | None] = {
+        "event_id": call.event_id,
+        "version": call.version,
+        "purpose": call.purpose,
+    }
+    if judged is not None:
+        evidence |= {"risk": judged.risk.name.lower(), "rules": ",".join(judged.rules) or None}
+    return evidence
+
+
+def _finish_reason(answer: Answer) -> str | None:
+    given = answer.event_fields.get(FINISH_REASONS)
+    if isinstance(given, list) and len(given) == 1:
+        (given,) = given
+    return unicode_text(given) if isinstance(given, str) else None

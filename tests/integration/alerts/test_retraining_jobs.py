@@ -15,7 +15,7 @@ from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.retrain_trigger import DatabricksJobTrigger, idempotency_token
-from pegel.alerts.webhook_token import TokenCheck
+from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import DatabricksSettings, DeliverySettings, Settings, StorageSettings
 from pegel.errors import OutsideError, SettingsError

@@ -15,7 +15,7 @@ from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.retrain_trigger import RetrainQueue, RetrainWorker
 from pegel.alerts.webhook import create_app
-from pegel.alerts.webhook_token import TokenCheck
+from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import WebhookSettings
 from pegel.errors import OutsideError, SettingsError
 from pegel.local.azure_monitor.rules import FIRED, RESOLVED, Transition, common_alert

@@ -1,7 +1,7 @@
 """A champion and producers that need neither registry nor hub."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,14 @@ class KnownModel:
             msg = "a secret of the model"
             raise RuntimeError(msg)
         return Answer("greeting", {"greeting": 0.75, "weather": 0.25}, {"known_word_share": 0.5})
+
+    def answer_all(self, texts: Sequence[str]) -> list[Answer]:
+        return [self.answer(text) for text in texts]
+
+    def stream(self, text: str) -> Iterator[str | Answer]:
+        yield "gree"
+        yield "ting"
+        yield self.answer(text)
 
 
 class Sent:

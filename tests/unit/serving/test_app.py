@@ -139,7 +139,7 @@ def test_openapi_page_lists_every_path_and_loads_nothing(start: Start) -> None:
     with start() as (client, _):
         page = client.get("/docs").text
         paths = client.get("/openapi.json").json()["paths"]
-    assert set(paths) == {"/predict", "/feedback", "/health"}
+    assert set(paths) == {"/predict", "/feedback", "/health", "/health/live", "/health/ready", "/metrics"}
     assert all(path in page for path in paths)
     assert "<script" not in page
     assert "://" not in page
@@ -161,5 +161,5 @@ def test_body_limit_leaves_other_traffic_alone() -> None:
     async def send(message: Message) -> None:
         del message
 
-    asyncio.run(BodyLimit(app, 1)({"type": "lifespan"}, receive, send))
+    asyncio.run(BodyLimit(app, 1, 1.0)({"type": "lifespan"}, receive, send))
     assert seen == ["lifespan"]
