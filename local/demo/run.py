@@ -29,6 +29,8 @@ from pegel.local.eventhubs.server import EMULATOR_KEY, EMULATOR_KEY_NAME, connec
 from pegel.tables.delta import DeltaTables
 
 RETRAIN_JOB_ID = 1
+API_KEY = "PEGEL_DEMO_KEY"
+"""Where ``demo-policy.yml`` finds the key of the demo's users."""
 
 JOBS_REFUSED = "jobs-refused"
 FAULTS = (JOBS_REFUSED,)
@@ -80,7 +82,7 @@ class Demo:
         folder = self.plan.folder.resolve()
         folder.mkdir(parents=True)
         ports = {name: free_port() for name in ("hub", "serve", "webhook")}
-        tokens = {name: secrets.token_urlsafe(24) for name in ("monitor", "jobs")}
+        tokens = {name: secrets.token_urlsafe(24) for name in ("monitor", "jobs", "users")}
         monitor = LocalAzureMonitor(
             folder / "azure-monitor",
             tokens["monitor"],
@@ -101,6 +103,7 @@ class Demo:
             "PEGEL_EVENTHUBS_CONNECTION_STRING": connection_string(ports["hub"], EMULATOR_KEY_NAME, EMULATOR_KEY),
             "PEGEL_AZURE_MONITOR_TOKEN": tokens["monitor"],
             "PEGEL_DATABRICKS_TOKEN": tokens["jobs"],
+            API_KEY: tokens["users"],
         }
         os.environ.update(environ)  # the job runs and the traffic need them too
         services = Services(folder / "logs", environ)
@@ -134,7 +137,7 @@ class Demo:
         _wait(services, lambda: tables.exists("alerts"), "the stream made its tables")
         traffic = Traffic(
             self.plan.pool, self.plan.traffic, serving, os.environ["PEGEL_EVENTHUBS_CONNECTION_STRING"],
-            source.predictions_hub, settings.model.name,
+            source.predictions_hub, settings.model.name, os.environ[API_KEY],
         )  # fmt: skip
         traffic.start()
         try:

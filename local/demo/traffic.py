@@ -50,6 +50,7 @@ class Traffic:
     connection_string: str
     hub: str
     model: str
+    api_key: str
     sent: int = 0
     """Prediction events that reached the producer or the hub, copies included."""
     _drifted: bool = False
@@ -115,7 +116,9 @@ class Traffic:
         """The answer, or None if there was none, or not the usual one."""
         # A connection for each thread: a pool that many share costs more than the requests.
         if (client := getattr(self._of_thread, "client", None)) is None:
-            client = self._of_thread.client = httpx.Client(base_url=self.serving_url, timeout=15)
+            client = self._of_thread.client = httpx.Client(
+                base_url=self.serving_url, timeout=15, headers={"X-API-Key": self.api_key}
+            )
         try:
             answer = client.post(path, json=body)
             answer.raise_for_status()
