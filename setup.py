@@ -36,8 +36,10 @@ JOBS = (
     "webhook",
     "serve",
     "retrain",
+    "fairness",
     "build_baseline",
     "dashboard",
+    "audit",
     "eventhubs",
     "demo",
 )
@@ -106,7 +108,7 @@ setup(
     package_dir=PACKAGE_DIR,
     package_data={
         "pegel": ["py.typed"],
-        "pegel.conf": ["*.yml", "azure/*.kql"],
+        "pegel.conf": ["*.yml", "azure/*.kql", "azure/*.json", "azure/*.bicep", "azure/modules/*.bicep"],
         "pegel.local.demo": ["*.yml"],
         "pegel.dashboard": ["templates/*", "static/*"],
         "pegel.schemas": ["*.json", "*.yml"],

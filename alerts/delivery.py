@@ -5,12 +5,15 @@ reads the alerts drops copies by ``alert_id``.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pegel.alerts.outbox import Backoff, DeliveryState, Outbox, Row
 from pegel.alerts.sink import Alert, DeliveryError, Sink
+from pegel.errors import OutsideError
+from pegel.schemas.audit import Head, write_heads
+from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
 _log = logging.getLogger(__name__)
@@ -36,6 +39,9 @@ class Dispatcher:
         sinks: where to send.
         backoff: when to try again.
         now: the clock.
+        trail: where it is recorded that an alert is given up.
+        audit_heads: the heads of all audit chains, which leave with every alert: kept elsewhere, they prove later that
+            nobody changed what was recorded before.
     """
 
     def __init__(
@@ -44,11 +50,16 @@ class Dispatcher:
         sinks: Sequence[Sink],
         backoff: Backoff,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        trail: AuditTrail | None = None,
+        audit_heads: Callable[[], Mapping[str, Head]] = dict,
     ) -> None:
         self._tables = tables
         self._sinks = sinks
         self._backoff = backoff
         self._now = now
+        self._trail = trail
+        self._audit_heads = audit_heads
         self._outboxes: dict[str, Outbox] | None = None
         self._version = -1
         self._highest_batch = -1
@@ -95,8 +106,10 @@ class Dispatcher:
 
     def _deliver(self, sink: Sink, outbox: Outbox, ignore_backoff: bool) -> Iterator[Row]:
         due = outbox.due(self._now(), ignore_backoff=ignore_backoff)
+        heads = self._heads() if due else None
+        due = [{**alert, "audit_heads": heads} for alert in due]
         for portion in sink.chunks(due):
-            claims = outbox.claim(portion, self._now())
+            claims = outbox.claim(portion, self._now(), heads)
             self._tables.append("deliveries", claims)
             outcomes: list[Row] = []
             stopped: DeliveryError | None = None
@@ -112,13 +125,36 @@ class Dispatcher:
                 outbox.hold(self._now(), stopped.retry_after_seconds, claims[0]["attempt"])
                 return
 
+    def _heads(self) -> str | None:
+        try:
+            found = self._audit_heads()
+        except OutsideError as error:
+            # An audit table that cannot be read must not keep an alert back.
+            _log.warning("alerts leave without the heads of the audit chains: %s", error)
+            return None
+        return write_heads(found) if found else None
+
     def _failed(self, sink: Sink, outbox: Outbox, alerts: Sequence[Alert], error: DeliveryError) -> list[Row]:
         rows = outbox.failed(alerts, self._now(), str(error)[:_DETAIL_LENGTH], error.retry_after_seconds)
         dead = [row["alert_id"] for row in rows if row["state"] == DeliveryState.DEAD]
         if dead:
+            self._record_given_up(sink, dead, error)
             _log.error("gave up sending %d alerts to %s, they stay in the table alerts: %s", len(dead), sink.name, dead)
         _log.warning("%d alerts did not reach %s: %s", len(alerts), sink.name, error)
         return rows
+
+    def _record_given_up(self, sink: Sink, alert_ids: Sequence[str], error: DeliveryError) -> None:
+        if self._trail is None:
+            return
+        for alert_id in alert_ids:
+            self._trail.put(
+                actor="the dispatcher",
+                action="alert.deliver",
+                subject=f"alert {alert_id}",
+                decision="given up",
+                reason=str(error),
+                evidence={"sink": sink.name, "attempts": self._backoff.max_attempts},
+            )
 
 
 def _send(sink: Sink, alerts: list[Alert]) -> Iterator[tuple[list[Alert], str | DeliveryError]]:

@@ -65,6 +65,7 @@ class Intake:
         rules: tuple[str, ...],
         wake: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
         trail: AuditTrail | None = None,
     ) -> None:
         self._tables = tables

@@ -102,11 +102,17 @@ class Outbox:
         found = [e.alert for e in self._waiting.values() if ignore_backoff or e.not_before <= now]
         return sorted(found, key=lambda alert: (alert["batch_id"], alert["incident_id"], alert["sequence"]))
 
-    def claim(self, alerts: Sequence[Alert], now: datetime) -> list[Row]:
-        """Begin the next attempt; the rows have to be written before anything is sent."""
+    def claim(self, alerts: Sequence[Alert], now: datetime, audit_heads: str | None = None) -> list[Row]:
+        """Begin the next attempt; the rows have to be written before anything is sent.
+
+        Args:
+            alerts: what is sent.
+            now: when.
+            audit_heads: what goes out with each of them.
+        """
         for alert in alerts:
             self._waiting[alert["alert_id"]].attempt += 1
-        return [self._row(alert, DeliveryState.CLAIMED, now, None) for alert in alerts]
+        return [{**self._row(alert, DeliveryState.CLAIMED, now, None), "audit_heads": audit_heads} for alert in alerts]
 
     def sent(self, alerts: Sequence[Alert], now: datetime, receipt: str) -> list[Row]:
         """The sink took them."""

@@ -1,6 +1,7 @@
 """Send alerts to the sinks and final metrics to MLflow: ``pegel deliver --config FILE``.
 
-Reads tables and writes ``deliveries``. Metrics go beside the alerts, so that a slow MLflow never keeps an alert back.
+Reads tables and writes ``deliveries`` and its audit trail. The heads of all audit chains leave with each alert and are
+kept in MLflow. What goes to MLflow goes beside the alerts, so that a slow MLflow never keeps an alert back.
 """
 
 import logging
@@ -12,13 +13,15 @@ from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.jsonl import JsonLinesSink
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.sink import Sink
-from pegel.conf.settings import DeliverySettings, Settings
+from pegel.conf.settings import DeliverySettings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.jobs.wiring.background import Background
 from pegel.jobs.wiring.stopping import stop_event
+from pegel.jobs.wiring.tracking import build_tracking
 from pegel.tables.access import open_tables
-from pegel.tables.delta import DeltaTables
+from pegel.tables.audit_heads import AuditHeads
 
 _log = logging.getLogger(__name__)
 
@@ -30,18 +33,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Deliver until the job is stopped; with ``--available-now`` send what waits, whatever its next attempt, and stop.
 
     Raises:
-        SettingsError: if a sink is not described.
+        SettingsError: if a sink is not described, or another process delivers.
         OutsideError: with ``--available-now``, if an alert could not be sent.
     """
     arguments = parse(build_parser("deliver", "Send alerts to Azure Monitor and final metrics to MLflow."), argv)
     settings = arguments.settings
     tables = open_tables(settings.storage)
     backoff = Backoff(settings.delivery.backoff_cap_seconds, settings.delivery.max_attempts)
-    dispatcher = Dispatcher(tables, build_sinks(settings.delivery), backoff)
-    track = _monitoring_runs(tables, settings)
-    if arguments.available_now:
-        return deliver_once(dispatcher, track)
-    deliver(dispatcher, track, settings.delivery.poll_seconds, stop_event())
+    trail = build_trail(settings, tables, "deliver")
+    heads = AuditHeads(tables, settings.audit.writers)
+    sinks = build_sinks(settings.delivery)
+    dispatcher = Dispatcher(tables, sinks, backoff, trail=trail, audit_heads=heads.read)
+    track = build_tracking(tables, settings)
+    trail.start()
+    try:
+        if arguments.available_now:
+            return deliver_once(dispatcher, track)
+        deliver(dispatcher, track, settings.delivery.poll_seconds, stop_event())
+    finally:
+        trail.close()
     return 0
 
 
@@ -88,23 +98,7 @@ def deliver_once(dispatcher: Dispatcher, track: Callable[[], None]) -> int:
 
 
 def _tracking(track: Callable[[], None]) -> Background:
-    return Background(track, "metrics did not reach MLflow, they stay in the table metrics")
-
-
-def _monitoring_runs(tables: DeltaTables, settings: Settings) -> Callable[[], None]:
-    """Made when there are metrics: importing mlflow takes seconds, and a server that is down must not stop the job."""
-    made: list[Callable[[], object]] = []
-
-    def _advance() -> None:
-        if not made:
-            if tables.version("metrics") < 0:
-                return
-            from pegel.lifecycle.monitoring_run import MonitoringRuns
-
-            made.append(MonitoringRuns(tables, settings).advance)
-        made[0]()
-
-    return _advance
+    return Background(track, "metrics or audit heads did not reach MLflow, they stay in their tables")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ The cursor is a tag of the experiment: a new, empty store has none, and gets eve
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from pegel.conf.settings import Settings
@@ -28,6 +28,8 @@ MAX_METRICS_PER_CALL = 1000
 
 TAG_RUN = "pegel.monitoring"
 TAG_CURSOR = "pegel.monitoring.batch_id"
+TAG_AUDIT = "pegel.audit."
+"""Followed by a writer: the newest head of its audit chain; followed by ``.HH`` too: the last one of that hour."""
 
 # All numbers of a window are numbered, those logged before too, so that each keeps its key at every restart. Those that
 # are null are not: accuracy is, until the first label comes.
@@ -57,7 +59,7 @@ class MonitoringRuns:
         self._settings = settings
         self._client = connect(settings.mlflow, timeout_seconds=REQUEST_TIMEOUT_SECONDS, retries=REQUEST_RETRIES)
         self._experiment: str | None = None
-        self._cursor = -1
+        self._cursor: int | None = None
         self._seen_version = -1
         self._runs: dict[str, str] = {}
 
@@ -73,19 +75,44 @@ class MonitoringRuns:
         version = self._tables.version("metrics")
         if version == self._seen_version or version < 0:
             return 0
-        if self._experiment is None:
-            self._experiment = prepare_store(self._client, self._settings.mlflow)
+        if self._cursor is None:
             with asking("the cursor of the monitoring"):
-                tags = self._client.get_experiment(self._experiment).tags
+                tags = self._client.get_experiment(self._experiment_id()).tags
             self._cursor = int(tags.get(TAG_CURSOR, -1))
         rows = self._tables.read("metrics", _ROWS.format(segment=ALL, cursor=self._cursor))
         logged = self._log(rows)
         if rows:
             self._cursor = max(row["batch_id"] for row in rows)
             with asking("the cursor of the monitoring"):
-                self._client.set_experiment_tag(self._experiment, TAG_CURSOR, str(self._cursor))
+                self._client.set_experiment_tag(self._experiment_id(), TAG_CURSOR, str(self._cursor))
         self._seen_version = version
         return logged
+
+    def anchor(self, heads: Mapping[str, str], now: datetime) -> None:
+        """Keep heads of audit chains as tags of the day's run of the configured model.
+
+        A tag is overwritten, so each hour has tags of its own: the last head of every hour stays.
+
+        Args:
+            heads: writer -> its head, see ``schemas.audit.write_head``.
+            now: aware UTC.
+
+        Raises:
+            OutsideError: if MLflow fails.
+        """
+        from mlflow.entities import RunTag
+
+        tags = [
+            RunTag(f"{TAG_AUDIT}{writer}{hour}", head) for writer, head in heads.items() for hour in ("", f".{now:%H}")
+        ]
+        run_id = self._run_of(self._settings.model.name, now.date().isoformat())
+        with asking("the anchors of the audit chains"):
+            self._client.log_batch(run_id, tags=tags)
+
+    def _experiment_id(self) -> str:
+        if self._experiment is None:
+            self._experiment = prepare_store(self._client, self._settings.mlflow)
+        return self._experiment
 
     def _log(self, rows: Sequence[Row]) -> int:
         from mlflow.entities import Metric
@@ -124,10 +151,10 @@ class MonitoringRuns:
         if tag not in self._runs:
             with asking(f"the monitoring run {tag}"):
                 found = self._client.search_runs(
-                    [self._experiment], f"tags.`{TAG_RUN}` = '{tag}'", order_by=["attributes.start_time ASC"]
+                    [self._experiment_id()], f"tags.`{TAG_RUN}` = '{tag}'", order_by=["attributes.start_time ASC"]
                 )
                 run = found[0] if found else self._client.create_run(
-                    self._experiment, run_name=f"monitoring {tag}", tags={TAG_RUN: tag}
+                    self._experiment_id(), run_name=f"monitoring {tag}", tags={TAG_RUN: tag}
                 )  # fmt: skip
             self._runs[tag] = run.info.run_id
         return self._runs[tag]

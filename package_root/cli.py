@@ -15,9 +15,11 @@ JOBS = {
     "deliver": "Send alerts to Azure Monitor and final metrics to MLflow.",
     "webhook": "Take the calls of Azure's action group and start retrainings.",
     "retrain": "Train, evaluate, promote and prove a challenger for an incident.",
+    "fairness": "Measure decisions by group, and try what mitigation would change.",
     "serve": "Serve /predict with the champion of the registry.",
     "build-baseline": "Register a model with its grid and baseline.",
     "dashboard": "Show health, incidents and drift as pages.",
+    "audit": "Verify the audit chains: who decided what, unchanged since.",
     "eventhubs": "Run a local Event Hubs that speaks AMQP 1.0.",
 }
 

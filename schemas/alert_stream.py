@@ -35,6 +35,7 @@ COLUMNS: dict[str, str] = {
     "summary": "string",
     "message": "string",
     "runbook": "string",
+    "audit_heads": "string",
 }
 """Column -> its type in a stream declaration."""
 
@@ -46,6 +47,8 @@ _RENAMED = {"TimeGenerated": "decided_time", "summary": "title"}
 
 def to_stream_row(alert: Mapping[str, Any]) -> dict[str, Any]:
     """A row of ``alerts`` as a JSON object: times as ISO-8601 in UTC, no NaN and no infinity, since JSON has neither.
+
+    The dispatcher adds ``audit_heads`` to the row: the heads of all audit chains at that moment, as JSON.
 
     Example:
         >>> decided = datetime(2026, 1, 2, tzinfo=UTC)

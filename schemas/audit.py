@@ -158,6 +158,27 @@ def read_head(text: str) -> Head | None:
     return (int(number), digest) if number.isdecimal() and number.isascii() and digest else None
 
 
+def write_heads(heads: Mapping[str, Head]) -> str:
+    """The heads of several writers as one short text of JSON.
+
+    Example:
+        >>> write_heads({"webhook": (0, "cd"), "serve": (7, "ab")})
+        '{"serve":"7:ab","webhook":"0:cd"}'
+    """
+    return _canonical({writer: write_head(head) for writer, head in heads.items()})
+
+
+def read_heads(text: str) -> dict[str, Head]:
+    """The heads that :func:`write_heads` wrote; what is none is left out."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    written = found.items() if isinstance(found, dict) else ()
+    heads = ((writer, read_head(head)) for writer, head in written if isinstance(head, str))
+    return {writer: head for writer, head in heads if head is not None}
+
+
 def _text(value: str) -> str:
     # A lone surrogate is valid JSON and cannot be stored. Masked before it is cut, so that no secret is cut in two.
     clean = mask(str(value)).encode("utf-8", "replace").decode("utf-8")

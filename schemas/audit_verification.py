@@ -63,6 +63,19 @@ class Verification:
             self._miss(anchor)
         return self
 
+    def lines(self) -> list[str]:
+        """The outcome for people: one line about the table, then one for each finding.
+
+        Example:
+            >>> Verification("serve", []).read([]).lines()
+            ['audit_events_serve: intact, 0 records, 0 anchors']
+        """
+        state = f"{len(self.findings)} findings" if self.findings else "intact"
+        head = f"audit_events_{self.writer}: {state}, {self.records} records, {len(self.anchors)} anchors"
+        if self.unanchored:
+            head += f"; changes in the last {self.unanchored} records could not be found, no anchor holds them yet"
+        return [head, *(f"audit_events_{self.writer}: {finding}" for finding in self.findings)]
+
     def _compare(self, before: AuditRecord | None, record: AuditRecord) -> Iterator[str]:
         number, last = record.sequence, -1 if before is None else before.sequence
         if record_hash(self.writer, number, record.decided, record.previous_hash) != record.hash:

@@ -57,6 +57,7 @@ DELIVERIES = Table(
         Column("state", "string", "claimed, sent, failed or dead", nullable=False),
         Column("at", "timestamp", "when", nullable=False),
         Column("detail", "string", "receipt or error, in words"),
+        Column("audit_heads", "string", "of a claim: the heads of the audit chains that go out with it, as JSON"),
     ),
 )
 
