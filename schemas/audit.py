@@ -97,12 +97,13 @@ def decide(
         ... # doctest: +ELLIPSIS
         Decision(..., reason='key [secret]', evidence='{"n":3,"x":null}')
     """
-    texts = [_text(value) for value in (actor, action, subject, decision, reason)]
     written = _canonical(_plain(evidence))
     if len(written) > MAX_EVIDENCE_CHARACTERS:
         digest = hashlib.sha256(written.encode()).hexdigest()
         written = _canonical({"cut": True, "characters": len(written), "sha256": digest})
-    return Decision(at.astimezone(UTC), *texts, written)
+    return Decision(
+        at.astimezone(UTC), _text(actor), _text(action), _text(subject), _text(decision), _text(reason), written
+    )
 
 
 def chain(writer: str, head: Head, decisions: Iterable[Decision]) -> Iterator[AuditRecord]:

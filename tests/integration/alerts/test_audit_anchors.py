@@ -38,9 +38,7 @@ def test_heads_follow_the_tables_and_leave_out_who_has_recorded_nothing(tables, 
     assert AuditHeads(tables, WRITERS).read() == heads.read()
 
 
-def test_azure_monitor_gets_the_heads_and_deliveries_hold_the_same(
-    tables, trails, monitor, sink_settings, row, tmp_path
-):
+def test_azure_monitor_gets_the_heads_and_deliveries_hold_the_same(tables, trails, monitor, sink_settings, row):
     trails["serve"].record(**SAID, evidence={})
     trails["retrain"].record(**SAID, evidence={})
     tables.append("alerts", [row(1)])
