@@ -15,6 +15,7 @@ from pegel.serving.hub_sender import HubSender
 from pegel.serving.producer import EventProducer
 from pegel.serving.service import Serving
 from pegel.serving.spool import Spool
+from pegel.serving.tracing import Tracing
 from pegel.serving.usage import load_usage, require_callers
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
@@ -45,10 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     gate = Gate(settings.model.name, policy=policy, credentials=credentials, tokens=tokens, trail=trail)
     hubs = settings.source
     predictions, feedback = _producer(settings, hubs.predictions_hub), _producer(settings, hubs.feedback_hub)
+    tracing = Tracing(settings)
+    gate.metrics.watch_traces(tracing.counts)
+    serving = Serving(settings, champion, predictions, feedback, gate, arounds=(tracing,), listeners=(tracing.attach,))
     trail.start()
+    tracing.start()
     try:
-        serve(create_app(Serving(settings, champion, predictions, feedback, gate)), taken, "serving")
+        serve(create_app(serving), taken, "serving")
     finally:
+        tracing.close()
         trail.close()
     return 0
 

@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from pegel.serving.producer import ProducerCounts
+from pegel.serving.trace_outbox import TraceCounts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_VERSION = "none"
@@ -61,6 +62,10 @@ class ServingMetrics:
         """Tell the champion's version and what became of events, as they are when somebody asks."""
         self._registry.register(_Watched(model, version, hubs))
 
+    def watch_traces(self, read: Callable[[], TraceCounts]) -> None:
+        """Tell what became of traces and of the feedback for them, as it is when somebody asks."""
+        self._registry.register(_WatchedTraces(read))
+
     def text(self) -> bytes:
         """All numbers in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -95,3 +100,19 @@ class _Watched(Collector):
             spooled.add_metric((hub,), counts.segments)
             down.add_metric((hub,), float(counts.hub_is_down))
         yield from (accepted, sent, dropped, waiting, spooled, down)
+
+
+class _WatchedTraces(Collector):
+    def __init__(self, read: Callable[[], TraceCounts]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        stored = CounterMetricFamily("pegel_traces_stored", "Traces and their feedback in MLflow.", labels=("kind",))
+        dropped = CounterMetricFamily("pegel_traces_dropped", "Those that MLflow did not take.", labels=("kind",))
+        waiting = GaugeMetricFamily("pegel_traces_waiting", "Those in memory.", labels=("kind",))
+        counts = self._read()
+        for kind, count in (("trace", counts.traces), ("feedback", counts.feedback)):
+            stored.add_metric((kind,), count.stored)
+            dropped.add_metric((kind,), count.dropped)
+            waiting.add_metric((kind,), count.waiting)
+        yield from (stored, dropped, waiting)

@@ -83,7 +83,7 @@ class BatchAnswer(BaseModel):
 
 
 class FeedbackRequest(BaseModel):
-    """The true class of an earlier prediction, told by its id and time."""
+    """The true class of an earlier prediction, told by its id and time; ``trace_id`` if the answer had one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -92,6 +92,7 @@ class FeedbackRequest(BaseModel):
     label: Annotated[str, Field(min_length=1, max_length=512)]
     source: Annotated[str, Field(max_length=128)] | None = None
     id: Identifier | None = None
+    trace_id: Annotated[str, Field(pattern="^tr-[0-9a-f]{32}$")] | None = None
 
 
 class FeedbackAnswer(BaseModel):

@@ -37,6 +37,7 @@ class Serving:
         feedback: the producer of feedback events.
         gate: who is let in; without one everybody is, and nothing is forbidden.
         arounds: who looks at each prediction.
+        listeners: who hears of each feedback; they must not wait.
         now: the clock.
     """
 
@@ -46,6 +47,7 @@ class Serving:
     feedback: EventProducer
     gate: Gate = field(default_factory=lambda: Gate(""))
     arounds: Sequence[Around] = ()
+    listeners: Sequence[Callable[[FeedbackEvent], None]] = ()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __post_init__(self) -> None:
@@ -112,8 +114,11 @@ class Serving:
             feedback_time=self.now(),
             label=request.label,
             source=request.source,
+            trace_id=request.trace_id,
         )
         self.feedback.put(event.model_dump_json(exclude_none=True).encode())
+        for listener in self.listeners:
+            listener(event)
         evidence = {"event_id": event.event_id, "feedback_id": event.feedback_id}
         self.gate.decided(caller.name, FEEDBACK, ALLOWED, ALLOWED, evidence)
         return FeedbackAnswer(feedback_id=event.feedback_id)

@@ -97,7 +97,7 @@ def _masked_span(span: Json) -> Json:
 
 
 def _masked_info(info: Json, spans: list[Json]) -> Json:
-    root = next((span["attributes"] for span in spans if not span.get("parent_span_id")), {})
+    root: Json = next((span["attributes"] for span in spans if not span.get("parent_span_id")), {})
     kept = {k: v for k, v in info.get("trace_metadata", {}).items() if k not in _LEFT_OUT_METADATA}
     masked = {
         **info,

@@ -28,6 +28,14 @@ class OutboxCounts:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class TraceCounts:
+    """What became of the traces and of the feedback for them, in this process."""
+
+    traces: OutboxCounts
+    feedback: OutboxCounts
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Item]):
     item: Item

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from pegel.conf.settings import Settings
@@ -21,7 +20,7 @@ from pegel.errors import OutsideError
 from pegel.schemas.events import FeedbackEvent
 from pegel.serving.call import Call
 from pegel.serving.trace_capture import PREFIX, TraceCapture, calling, silence
-from pegel.serving.trace_outbox import Outbox, OutboxCounts
+from pegel.serving.trace_outbox import Outbox, TraceCounts
 from pegel.serving.trace_store import TraceFeedback, TraceStore
 
 log = logging.getLogger(__name__)
@@ -29,6 +28,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 """How often the thread looks for something to do when nothing wakes it."""
 RECONNECT_SECONDS = 5.0
+TRACE_ID = "trace_id"
+"""The field of a feedback event that names the trace."""
 
 
 def is_sampled(event_id: str, share: float) -> bool:
@@ -49,14 +50,6 @@ def trace_id_of(model: str, event_id: str) -> str:
     """The id of a call's trace: ``tr-`` and 32 hexadecimal digits."""
     # The event's id was chosen outside; the name of the model keeps two models in one experiment apart.
     return PREFIX + _digest(f"{model}\n{event_id}")[:16].hex()
-
-
-@dataclass(frozen=True, slots=True)
-class TraceCounts:
-    """What became of the traces and of the feedback for them, in this process."""
-
-    traces: OutboxCounts
-    feedback: OutboxCounts
 
 
 class Tracing:
@@ -123,13 +116,14 @@ class Tracing:
             finally:
                 _conclude(root, call)
 
-    def attach(self, event: FeedbackEvent, trace_id: str | None = None) -> None:
+    def attach(self, event: FeedbackEvent) -> None:
         """Attach a label to the trace of its prediction, in the background.
 
         Args:
-            event: the feedback.
-            trace_id: as the answer told it; without it, that of the event's own trace, if the event is sampled.
+            event: the feedback; its ``trace_id`` says which trace. Without one it is the event's own, if the event is
+                sampled.
         """
+        trace_id = (event.model_extra or {}).get(TRACE_ID)
         if self._share <= 0 or event.label is None or not (trace_id or is_sampled(event.event_id, self._share)):
             return
         self._feedback.put(

@@ -74,8 +74,9 @@ def _echo(text: str) -> Answer:
     return Answer(f"heard {text}", {"heard": 0.75}, {"words": 2.0})
 
 
-def _feedback(event_id: str, feedback_id: str, label: str = "weather") -> FeedbackEvent:
+def _feedback(event_id: str, feedback_id: str, label: str = "weather", trace_id: str | None = None) -> FeedbackEvent:
     return FeedbackEvent(
+        trace_id=trace_id,
         feedback_id=feedback_id,
         event_id=event_id,
         prediction_time=NOW,
@@ -150,10 +151,11 @@ def test_feedback_is_attached_once_and_only_to_the_trace_of_its_event(traced: Ma
     with _started(settings) as calls:
         one, other = (calls.ask(event_id, "hello", _echo).trace_id or "" for event_id in ("f-1", "f-2"))
         for _ in range(2):
-            calls.tracing.attach(_feedback("f-1", "label-1"), one)
-        calls.tracing.attach(_feedback("f-1", "label-2"), other)
+            calls.tracing.attach(_feedback("f-1", "label-1", trace_id=one))
+        calls.tracing.attach(_feedback("f-1", "label-2", trace_id=other))
+        calls.tracing.attach(_feedback("f-2", "label-3", trace_id=one))
         _until(lambda: calls.tracing.counts().feedback.stored == 2)
-    assert calls.tracing.counts().feedback.dropped == 1
+    assert calls.tracing.counts().feedback.dropped == 2
     (label,) = _stored(settings, one).info.assessments
     assert (label.name, label.value, label.source.source_id) == ("label", "weather", "desk")
     assert _stored(settings, other).info.assessments == []
