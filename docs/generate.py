@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pegel.conf.documentation import settings_page
-from pegel.schemas.documentation import EVENTS, event_schema, events_page, tables_page
+from pegel.schemas.documentation import EVENTS, alert_stream_columns, event_schema, events_page, tables_page
 from pegel.schemas.loop_tables import audit_table
 from pegel.schemas.tables import TABLES
 
@@ -14,12 +14,13 @@ _AUDIT = replace(audit_table("writer"), name="audit_events_<writer>", writer="th
 
 
 def pages() -> dict[str, str]:
-    """Every generated file below ``docs/``, by its path there."""
+    """Every generated file, by its path from ``docs/``."""
     return {
         "tables.md": tables_page([*TABLES.values(), _AUDIT]),
         "settings.md": settings_page(),
         "events/README.md": events_page(),
         **{f"events/{name}.schema.json": event_schema(name) for name in EVENTS},
+        "../conf/azure/alert-stream.json": alert_stream_columns(),
     }
 
 

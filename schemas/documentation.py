@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
+from pegel.schemas.alert_stream import COLUMNS
 from pegel.schemas.columns import Column, Table
 from pegel.schemas.events import REASONS, SCHEMA_VERSION, FeedbackEvent, PredictionEvent
 
@@ -118,3 +119,9 @@ def _column(column: Column) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def alert_stream_columns() -> str:
+    """The columns of the alert stream as JSON, for the template that makes the table and the rule on Azure."""
+    columns = [{"name": name, "type": kind} for name, kind in COLUMNS.items()]
+    return json.dumps({"columns": columns}, indent=2) + "\n"
