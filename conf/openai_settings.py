@@ -14,8 +14,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 class FineTuningSettings(Section):
     """How a deployment is fine-tuned: the base model, and the resource that gets the deployment.
 
-    Without ``subscription`` nothing is deployed: then a person deploys the fine-tuned model and gives its name as
-    ``deployment``.
+    Without ``subscription`` nothing is deployed: then a person makes the deployment, named as the job's log says.
     """
 
     base_model: str = ""
@@ -25,7 +24,7 @@ class FineTuningSettings(Section):
     timeout_seconds: float = Field(default=6 * 3600.0, gt=0)
     poll_seconds: float = Field(default=15.0, gt=0)
     deployment: str = ""
-    """The deployment of the fine-tuned model: the one to make, or the one that a person has made."""
+    """How the deployment of a fine-tuned model is called: ``{model}`` in it stands for a short hash of the model."""
     management_url: str = "https://management.azure.com"
     management_token: SecretRef | None = None
     """A bearer token to use as it is; without it ``DefaultAzureCredential`` asks for one."""
@@ -40,6 +39,12 @@ class FineTuningSettings(Section):
         parts = (self.subscription, self.resource_group, self.account)
         if any(parts) and not all((*parts, self.deployment)):
             msg = "to deploy, give subscription, resource_group, account and deployment, or none of the first three"
+            raise ValueError(msg)
+        if self.deployment and "{model}" not in self.deployment:
+            msg = (
+                f"openai.fine_tuning.deployment {self.deployment!r} must hold {{model}}: each fine-tuned model needs a "
+                "deployment of its own, or an older version would not answer any more"
+            )
             raise ValueError(msg)
         return self
 

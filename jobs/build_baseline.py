@@ -1,10 +1,11 @@
-"""``pegel build-baseline``: train and register a model with its grid and baseline, from files. Wiring."""
+"""``pegel build-baseline``: make, or take, a model and register it with its grid and baseline, from files. Wiring."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.lifecycle.brought_model import BroughtModelAdapter
 from pegel.lifecycle.labelled_text import read_labelled_texts
 from pegel.lifecycle.registration import register_first
 from pegel.lifecycle.registry import Registry
@@ -15,9 +16,13 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Register one version."""
-    parser = build_parser("build-baseline", "Train and register a model with its grid and baseline.")
+    parser = build_parser("build-baseline", "Make a model by model.kind and register it with its grid and baseline.")
     parser.add_argument("--rows", type=Path, required=True, help="training rows: JSON Lines or Parquet, text and label")
     parser.add_argument("--validation", type=Path, required=True, help="rows for the baseline, in their natural mix")
+    parser.add_argument(
+        "--model-path", type=Path, metavar="FOLDER",
+        help="register this MLflow model, e.g. of a Volume, instead of making one; --rows are those it was made from",
+    )  # fmt: skip
     parser.add_argument("--champion", action="store_true", help="let this version serve at once")
     arguments = parse(parser, argv)
     settings, options = arguments.settings, arguments.options
@@ -28,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         read_labelled_texts(options.validation),
         source=f"{options.rows.name}, validated on {options.validation.name}",
         alias_champion=options.champion,
+        adapter=BroughtModelAdapter(options.model_path) if options.model_path else None,
     )
     log.info("version %s of %r has the baseline %s", made.version, made.model, made.baseline_id)
     return 0

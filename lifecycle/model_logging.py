@@ -43,28 +43,35 @@ def log_version(
     """
     import mlflow
 
+    with (
+        mlflow.start_run(experiment_id=experiment_id, run_name=run_name),
+        resources.as_file(resources.files("pegel.lifecycle").joinpath(code)) as path,
+        warnings.catch_warnings(),
+    ):
+        # It asks for an input example to infer a signature from; the signature is given.
+        warnings.simplefilter("ignore", UserWarning)
+        mlflow.log_params(dict(params))
+        log_training_rows(rows)
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(path),
+            artifacts=dict(artifacts),
+            signature=signature(calls_out=config is not None),
+            model_config=dict(config) if config is not None else None,
+            pip_requirements=[f"{name}=={version(name)}" for name in packages],
+            prompts=list(prompts) or None,
+        )
+    return str(info.model_uri)
+
+
+def log_training_rows(rows: Sequence[LabelledText]) -> None:
+    """Keep rows in the run that is open."""
+    import mlflow
+
     with tempfile.TemporaryDirectory(prefix="pegel-rows-") as folder:
         training = Path(folder) / TRAINING_FILE
         write_labelled_texts(training, rows)
-        with (
-            mlflow.start_run(experiment_id=experiment_id, run_name=run_name),
-            resources.as_file(resources.files("pegel.lifecycle").joinpath(code)) as path,
-            warnings.catch_warnings(),
-        ):
-            # It asks for an input example to infer a signature from; the signature is given.
-            warnings.simplefilter("ignore", UserWarning)
-            mlflow.log_params(dict(params))
-            mlflow.log_artifact(str(training), TRAINING_FOLDER)
-            info = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(path),
-                artifacts=dict(artifacts),
-                signature=signature(calls_out=config is not None),
-                model_config=dict(config) if config is not None else None,
-                pip_requirements=[f"{name}=={version(name)}" for name in packages],
-                prompts=list(prompts) or None,
-            )
-    return str(info.model_uri)
+        mlflow.log_artifact(str(training), TRAINING_FOLDER)
 
 
 def signature(*, calls_out: bool = False) -> Any:

@@ -165,7 +165,7 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
 
     def _failed(self, error: BaseException) -> Row:
         event, features = self._event(_Reply()), {}
-        failure = _failure_of(error)
+        failure = _failure_of(error, self._config["deployment"])
         if failure["type"] == "content_filter":
             body = getattr(error, "body", None)
             inner = (body.get("innererror") if isinstance(body, dict) else None) or {}
@@ -249,14 +249,14 @@ def _error(kind: str, message: str, retry_after_s: float | None = None) -> Row:
     return {"type": kind, "message": message, "retry_after_s": retry_after_s}
 
 
-def _failure_of(error: BaseException) -> Row:
+def _failure_of(error: BaseException, deployment: str) -> Row:
     """Say an exception as a failure, in words of our own: the service's may repeat what was asked."""
     known: list[tuple[type[BaseException], str, str]] = [
         (_NoKeyError, "access_refused", f"there is no key to ask the deployment with: {error}"),
         (openai.RateLimitError, "rate_limited", "the deployment takes no more requests for now"),
         (openai.AuthenticationError, "access_refused", "the service refuses the key or token"),
         (openai.PermissionDeniedError, "access_refused", "the key or token has no right to this deployment"),
-        (openai.NotFoundError, "deployment_not_found", "the service knows no such deployment"),
+        (openai.NotFoundError, "deployment_not_found", f"the service knows no deployment {deployment!r}"),
         (openai.BadRequestError, "bad_request", "the service does not understand the request"),
         (openai.UnprocessableEntityError, "bad_request", "the service cannot process the request"),
         (openai.APITimeoutError, "timeout", "the deployment did not answer in time"),
