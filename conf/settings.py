@@ -173,6 +173,10 @@ class WebhookSettings(TokenSettings):
     port: int = Field(default=8711, ge=0, le=65535)
     rules: tuple[str, ...] = ("pegel-retrain",)
     """The alert rules whose Fired calls start a retraining."""
+    caller: str = "461e8683-5575-4561-ac7f-899cc907d62a"
+    """Who calls: the application *AzNS AAD Webhook*, which is the same in every tenant."""
+    role: str = "ActionGroupsSecureWebhook"
+    """The application role that the caller needs."""
 
 
 class DatabricksSettings(_Section):

@@ -8,6 +8,7 @@ from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.retrain_trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
 from pegel.alerts.webhook import create_app
+from pegel.alerts.webhook_caller import ActionGroupCheck
 from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = arguments.settings
     if arguments.available_now:
         return start_waiting(settings)
-    tokens = TokenCheck(settings.webhook)
+    tokens = ActionGroupCheck(settings.webhook)
     taken = listen(settings.webhook.host, settings.webhook.port, "webhook")
     serve(build_app(settings, tokens), taken, "webhook")
     return 0

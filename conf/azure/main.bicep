@@ -27,6 +27,13 @@ param partitionCount int = 4
 @description('How long the hubs keep events.')
 param eventRetentionHours int = 72
 
+@description('How the tables are kept: in three zones (ZRS), or in one where the region has no zones (LRS).')
+@allowed([
+  'Standard_LRS'
+  'Standard_ZRS'
+])
+param storageSku string = 'Standard_ZRS'
+
 @description('How long alerts are kept in Log Analytics.')
 @minValue(30)
 @maxValue(730)
@@ -101,6 +108,7 @@ module storage 'modules/storage.bicep' = {
     location: location
     name: '${prefix}${unique}'
     containerName: containerName
+    skuName: storageSku
     tablesFolder: tablesFolder
     streamPrincipalId: identities.outputs.streamPrincipalId
     modelsPrincipalId: identities.outputs.modelsPrincipalId

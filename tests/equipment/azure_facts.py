@@ -1,8 +1,8 @@
 """Facts about the resources of Azure that Pegel's templates make, and the faults of a resource against them.
 
 ``corpus/azure-resources.json`` holds them: type and version -> place in the body -> the properties that may be set
-there, those that must be, or the values that may stand there. Taken from the type definitions that the Bicep compiler itself uses
-(Azure/bicep-types-az, 20 August 2026), reduced to the places that the templates use.
+there, those that must be, or the values that may stand there. Taken from the type definitions that the Bicep compiler
+itself uses (Azure/bicep-types-az, 20 August 2026), reduced to the places that the templates use.
 """
 
 import json

@@ -29,7 +29,7 @@ resource workspace 'Microsoft.Databricks/workspaces@2024-05-01' = {
     name: skuName
   }
   properties: {
-    managedResourceGroupId: subscriptionResourceId('Microsoft.Resources/resourceGroups', '${name}-managed')
+    managedResourceGroupId: '${subscription().id}/resourceGroups/${name}-managed'
     parameters: {
       enableNoPublicIp: {
         value: true

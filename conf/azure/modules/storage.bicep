@@ -3,6 +3,7 @@
 param location string
 param name string
 param containerName string
+param skuName string
 
 @description('The folder of the tables in the container; storage.root of the settings ends with it.')
 param tablesFolder string
@@ -27,7 +28,7 @@ resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   location: location
   kind: 'StorageV2'
   sku: {
-    name: 'Standard_ZRS'
+    name: skuName
   }
   properties: {
     isHnsEnabled: true
