@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 from pegel.errors import OutsideError
+from pegel.jobs.wiring.stopping import stop_event
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +43,12 @@ def listen(host: str, port: int, name: str) -> socket.socket:
 
 
 def serve(app: Any, taken: socket.socket, name: str) -> None:
-    """Serve an ASGI application on a socket that was taken by :func:`listen`, until SIGINT or SIGTERM."""
+    """Serve an ASGI application on a socket that was taken by :func:`listen`, until SIGINT or SIGTERM; then return."""
     import uvicorn
 
+    # uvicorn ends by raising the signal again for whoever handled it before; by default that would end the process
+    # here, before the caller has put away what it holds.
+    stop_event()
     host, port = taken.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     _log.info("%s: http://%s:%d", name, shown, port)
