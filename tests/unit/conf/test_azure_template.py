@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from equipment.azure_facts import FACTS, faults
 from equipment.bicep import Expression, Resource, parse_template, read_template
+from equipment.bundle import read_bundle
 
 from pegel.conf.loading import load_settings, packaged
 from pegel.local.azure_monitor.kql import KqlError, compile_query
@@ -377,3 +378,33 @@ def test_no_model_is_assumed_to_be_there():
 
 def _main_text() -> str:
     return (AZURE / "main.bicep").read_text(encoding="utf-8")
+
+
+def test_the_instructions_speak_of_parameters_outputs_and_variables_that_are_there():
+    page = (AZURE.parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    resources = page.partition("## 3. The resources")[2].partition("## 4.")[0]
+    passed = set(re.findall(r"^ {4}(\w+)=", resources, re.MULTILINE))
+    assert {name for name, has_default in MAIN.parameters.items() if not has_default} <= passed <= set(MAIN.parameters)
+    outputs = set(re.findall(r"OUTPUT[_ ](\w+)", page))
+    assert outputs
+    assert outputs <= set(MAIN.outputs)
+    variables = set(re.findall(r"--var \"?(\w+)=", page))
+    declared = read_bundle()["variables"]
+    assert {name for name, of in declared.items() if "default" not in of} <= variables <= set(declared)
+    for file in re.findall(r"conf/azure/[\w.-]+", page):
+        assert (AZURE.parents[1] / file).is_file(), file
+
+
+def test_the_settings_that_the_instructions_export_are_settings():
+    page = (AZURE.parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    exported = {name: "1" if name.endswith("_ID") else "x" for name in re.findall(r"(PEGEL__\w+)=", page)}
+    assert len(exported) > 5
+    assert load_settings("azure.yml", environ=exported).databricks.retrain_job_id == 1
+
+
+def test_the_role_that_is_registered_is_the_one_that_the_webhook_asks_for():
+    (role,) = json.loads((AZURE / "webhook-roles.json").read_text(encoding="utf-8"))
+    assert role["value"] == SETTINGS.webhook.role
+    assert (role["allowedMemberTypes"], role["isEnabled"]) == (["Application"], True)
+    page = (AZURE.parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert f"az ad sp create --id {SETTINGS.webhook.caller}" in page
