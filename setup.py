@@ -39,6 +39,7 @@ JOBS = (
     "fairness",
     "build_baseline",
     "dashboard",
+    "model_card",
     "audit",
     "eventhubs",
     "demo",

@@ -71,6 +71,7 @@ def fairness_key(metric: str, attributes: Sequence[str], *, group: Sequence[str 
     Args:
         metric: its name; a difference or a ratio of all groups has a name of its own, e.g. ``accuracy_difference``.
         attributes: what the groups are made by; an intersection's names are parted by a space, which no name holds.
+            Empty for a number about all rows.
         group: its values, None for a missing one; empty for numbers about all groups.
         label: the positive label, or '' where there is none.
 
@@ -82,9 +83,8 @@ def fairness_key(metric: str, attributes: Sequence[str], *, group: Sequence[str 
         >>> fairness_key("n", ["race", "sex"], group=["..", None])
         'fairness/n/race sex/:2E:2E :missing'
     """
-    parts = ["fairness", metric, " ".join(map(_step, attributes))]
-    parts += [" ".join(map(_step, group))] if group else []
-    return "/".join([*parts, *([_step(label)] if label else [])])
+    parts = [" ".join(map(_step, names)) for names in (attributes, group) if names]
+    return "/".join(["fairness", metric, *parts, *([_step(label)] if label else [])])
 
 
 def _step(name: str | None) -> str:

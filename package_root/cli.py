@@ -19,6 +19,7 @@ JOBS = {
     "serve": "Serve /predict with the champion of the registry.",
     "build-baseline": "Register a model with its grid and baseline.",
     "dashboard": "Show health, incidents and drift as pages.",
+    "model-card": "Make the model card of a version.",
     "audit": "Verify the audit chains: who decided what, unchanged since.",
     "eventhubs": "Run a local Event Hubs that speaks AMQP 1.0.",
 }

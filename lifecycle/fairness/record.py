@@ -12,11 +12,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pegel.conf.settings import Settings
 from pegel.lifecycle.fairness.evaluation import FairnessEvaluation
 from pegel.lifecycle.fairness.group_metrics import GroupRate, Metric, MetricByGroup
 from pegel.lifecycle.fairness.plot import draw, save
 from pegel.lifecycle.metric_keys import MAX_KEY_CHARACTERS, fairness_key
-from pegel.lifecycle.registry import Registry, asking
+from pegel.lifecycle.registry import (
+    REQUEST_RETRIES,
+    REQUEST_TIMEOUT_SECONDS,
+    Registry,
+    asking,
+    connect,
+    prepare_store,
+)
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +80,33 @@ def log_evaluation(registry: Registry, version: str, evaluation: FairnessEvaluat
         log_to_run(registry.client, run_id, evaluation.models, evaluation.facts, title=title, at=evaluation.at)
 
 
+def log_file(settings: Settings, models: Models, facts: Mapping[str, Any], *, title: str, at: datetime) -> str:
+    """Log what was found in a file to a run of its own in the experiment of the settings.
+
+    Returns:
+        the id of the run.
+
+    Raises:
+        OutsideError: if MLflow fails.
+    """
+    import mlflow
+
+    client = connect(settings.mlflow, timeout_seconds=REQUEST_TIMEOUT_SECONDS, retries=REQUEST_RETRIES)
+    experiment = prepare_store(client, settings.mlflow)
+    with asking("a run for the fairness of a file"), mlflow.start_run(experiment_id=experiment, run_name=title) as run:
+        log_to_run(client, run.info.run_id, models, facts, title=title, at=at)
+    return str(run.info.run_id)
+
+
 def numbers(found: Sequence[MetricByGroup]) -> Iterator[tuple[str, float]]:
     """The numbers of one model by their keys in MLflow; what is not defined has none.
 
     Yields:
-        for each metric and group its rate, over the judged groups its difference and ratio, and each group's rows as
-        ``n``, once a grouping.
+        the accuracy of all rows; for each metric and group its rate, over the judged groups its difference and ratio,
+        and each group's rows as ``n``, once a grouping.
     """
+    if found and found[0].overall.value is not None:
+        yield fairness_key(found[0].metric, ()), found[0].overall.value
     for one in found:
         for rate in one.rates:
             if one.metric is Metric.ACCURACY:
