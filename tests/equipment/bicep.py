@@ -81,7 +81,7 @@ def parse_template(text: str) -> Template:
     for node in root.named_children:
         _declare(node, template)
     template.faults += [f"line {node.start_point[0] + 1} is not understood" for node in _broken(root)]
-    symbols = {item.symbol for item in (*template.resources, *template.modules)}
+    symbols = {resource.symbol for resource in template.resources} | {module.symbol for module in template.modules}
     declared = symbols | set(template.parameters) | set(template.variables)
     used = list(_used(root, frozenset()))
     template.faults += [

@@ -87,7 +87,7 @@ resource pageRule 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   properties: {
     displayName: 'pegel-page'
     description: 'An incident is open. The runbook is named in its row of PegelAlerts_CL.'
-    severity: 2
+    severity: 1
     enabled: true
     scopes: [
       logsWorkspaceId

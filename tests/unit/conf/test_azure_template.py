@@ -16,6 +16,7 @@ from equipment.bundle import read_bundle
 
 from pegel.conf.loading import load_settings, packaged
 from pegel.local.azure_monitor.kql import KqlError, compile_query
+from pegel.local.azure_monitor.local_azure_monitor import _rules as local_rules
 from pegel.schemas.alert_stream import COLUMNS, TABLE
 
 AZURE = Path(__file__).resolve().parents[3] / "conf" / "azure"
@@ -308,6 +309,21 @@ def test_every_query_runs_and_has_the_dimensions_of_its_rule():
 def test_a_query_that_the_local_azure_monitor_does_not_know_is_refused(text):
     with pytest.raises(KqlError):
         compile_query(text, {"source": [*COLUMNS]})
+
+
+def test_rules_are_those_that_the_local_azure_monitor_tries():
+    local = {rule.name: (rule.severity, rule.dimensions, bool(rule.calls)) for rule in local_rules("https://x")}
+    dimensions = tuple(
+        re.findall(r"name: '(\w+)'", TEMPLATES["modules/alerting.bicep"].variables["incidentDimensions"])
+    )
+    assert local == {
+        rule.body["name"]: (
+            rule.body["properties"]["severity"],
+            dimensions,
+            "retraining.id" in {group.text for group in rule.body["properties"]["actions"]["actionGroups"]},
+        )
+        for rule in all_of("Microsoft.Insights/scheduledQueryRules")
+    }
 
 
 def test_only_the_rule_for_confirmed_drift_reaches_the_webhook():

@@ -147,6 +147,23 @@ def test_the_stream_never_ends_and_a_retraining_waits_for_the_one_before():
     assert [day, week_day].count("?") == 1
 
 
+def test_a_retraining_is_for_an_incident_if_one_is_handed_over_and_by_schedule_else():
+    tasks = {task["task_key"]: task for task in JOBS["retrain"]["tasks"]}
+    (parameter,) = JOBS["retrain"]["parameters"]
+    assert tasks["is_scheduled"]["condition_task"] == {
+        "left": f"{{{{job.parameters.{parameter['name']}}}}}",
+        "op": "EQUAL_TO",
+        "right": parameter["default"],
+    }
+    outcomes = {key: task["depends_on"] for key, task in tasks.items() if "depends_on" in task}
+    assert outcomes == {
+        "for_schedule": [{"task_key": "is_scheduled", "outcome": "true"}],
+        "for_incident": [{"task_key": "is_scheduled", "outcome": "false"}],
+    }
+    assert "--scheduled" in tasks["for_schedule"]["python_wheel_task"]["parameters"]
+    assert "--incident" in tasks["for_incident"]["python_wheel_task"]["parameters"]
+
+
 def test_nobody_but_the_webhook_is_given_a_right_and_that_is_to_start_the_retraining():
     assert {job: of["permissions"] for job, of in JOBS.items() if "permissions" in of} == {
         "retrain": [{"level": "CAN_MANAGE_RUN", "service_principal_name": GIVEN["webhook_client_id"]}]
