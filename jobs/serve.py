@@ -13,12 +13,13 @@ from pegel.serving.champion import Champion
 from pegel.serving.gate import Gate
 from pegel.serving.hub_sender import HubSender
 from pegel.serving.producer import EventProducer
+from pegel.serving.responsive import keep_out_of_collections, take_short_turns
 from pegel.serving.service import Serving
 from pegel.serving.spool import Spool
 from pegel.serving.tracing import Tracing
 from pegel.serving.usage import load_usage, require_callers
+from pegel.tables.access import open_tables
 from pegel.tables.audit import AuditTrail
-from pegel.tables.delta import DeltaTables
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parse(build_parser("serve", "Serve /predict with the champion of the registry."), argv)
     settings = arguments.settings
-    champion = Champion(settings)
+    champion = Champion(settings, keep_out_of_collections)
     if arguments.available_now:
         if not champion.poll():
             msg = f"the champion of {settings.model.name!r} does not load: {champion.problem}"
@@ -40,15 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_callers(settings.serving.host, policy)
     tokens = TokenCheck(settings.serving.tokens, "serving.tokens") if credentials.need_tokens else None
     taken = listen(settings.serving.host, settings.serving.port, "serving")
-    trail = AuditTrail(
-        DeltaTables(settings.storage.root), settings.serving.audit_writer, Path(settings.serving.spool) / "audit"
-    )
+    tables = open_tables(settings.storage)
+    trail = AuditTrail(tables, settings.serving.audit_writer, Path(settings.serving.spool) / "audit")
     gate = Gate(settings.model.name, policy=policy, credentials=credentials, tokens=tokens, trail=trail)
     hubs = settings.source
     predictions, feedback = _producer(settings, hubs.predictions_hub), _producer(settings, hubs.feedback_hub)
     tracing = Tracing(settings)
     gate.metrics.watch_traces(tracing.counts)
     serving = Serving(settings, champion, predictions, feedback, gate, arounds=(tracing,), listeners=(tracing.attach,))
+    take_short_turns()
     trail.start()
     tracing.start()
     try:

@@ -9,13 +9,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from pegel.conf.settings import Settings
-from pegel.schemas.model_io import ANSWER, DELTA, TAG_VALIDATION, TEXT, VALIDATION_PASSED, Answer, answers_of
+from pegel.schemas.model_io import ANSWER, DELTA, ERROR, TAG_VALIDATION, TEXT, VALIDATION_PASSED, Answer, answers_of
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,17 @@ RETRY_REFUSED_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One version in memory."""
+    """One version in memory.
+
+    Attributes:
+        version: its number in the registry.
+        model: the pyfunc.
+        shares_turns: whether it answers several texts at once for little more than one: it runs in this process.
+    """
 
     version: str
     model: Any
+    shares_turns: bool = False
 
     def answer(self, text: str) -> Answer:
         """Answer one text."""
@@ -64,6 +71,13 @@ def _frame(texts: Sequence[str]) -> Any:
     return pd.DataFrame({TEXT: list(texts)})
 
 
+def _calls_out(model: Any) -> bool:
+    """Whether a model says by its signature that it may fail for one text alone: it asks another service."""
+    metadata = getattr(model, "metadata", None)
+    outputs = metadata.get_output_schema() if metadata is not None else None
+    return outputs is None or ERROR in outputs.input_names()
+
+
 def _cannot_stream() -> type[Exception]:
     from mlflow.exceptions import MlflowException
 
@@ -75,10 +89,12 @@ class Champion:
 
     Args:
         settings: which registry, model and alias, and how often to ask.
+        on_first: is called when the first version answers, before it serves.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_first: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._on_first = on_first
         self._client: Any = None
         self._current: ServedModel | None = None
         self._problem = "it is being loaded"
@@ -138,9 +154,12 @@ class Champion:
         import mlflow
 
         begin = time.perf_counter()
-        loaded = ServedModel(version, mlflow.pyfunc.load_model(f"models:/{name}/{version}"))
+        model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+        loaded = ServedModel(version, model, shares_turns=not _calls_out(model))
         # The first answer is slow; no request shall wait for it.
         loaded.answer("")
+        if self._current is None:
+            self._on_first()
         self._current, self._problem, self._refused = loaded, "", ("", 0.0)
         log.info("version %s of %r serves, loaded in %.1f s", version, name, time.perf_counter() - begin)
         return True

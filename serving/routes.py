@@ -5,7 +5,6 @@ request as it is, and :mod:`pegel.serving.openapi_description` describes what th
 """
 
 import time
-from functools import partial
 
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +16,7 @@ from pegel.serving.call import Call
 from pegel.serving.champion import ServedModel
 from pegel.serving.event_stream import EventStream
 from pegel.serving.gate import NOBODY
+from pegel.serving.gathering import Gathering
 from pegel.serving.http_answers import JSON, answered, answered_all, parse_feedback, parse_predict, refused
 from pegel.serving.metrics import NO_VERSION
 from pegel.serving.refusal import Reason, Refusal, RefusedError
@@ -37,6 +37,7 @@ class Routes:
     def __init__(self, serving: Serving, work: Work) -> None:
         self._serving = serving
         self._work = work
+        self._gathering = Gathering(serving.answer, work)
         self._limits = serving.settings.serving
 
     async def predict(self, request: Request) -> Response:
@@ -90,8 +91,7 @@ class Routes:
     async def _answer(self, model: ServedModel, calls: list[Call]) -> None:
         if all(call.outcome is not None for call in calls):
             return
-        task = self._work.begin(partial(self._serving.answer, model, calls))
-        if not await within(task, self._limits.answer_seconds):
+        if not await within(self._gathering.begin(model, calls), self._limits.answer_seconds):
             for call in calls:
                 if call.outcome is None:
                     limit = time_limit(self._limits.answer_seconds, call.event_id)

@@ -8,11 +8,11 @@ from pegel.serving.refusal import Reason, Refusal, RefusedError
 
 
 class Work:
-    """The threads in which models are asked.
+    """The threads in which models are asked. To be used in the loop.
 
     Args:
         workers: how many answers are made at the same time.
-        max_under_way: how many are made or wait for a thread; one more is refused.
+        max_under_way: how many requests are answered or wait for a thread; one more is refused.
     """
 
     def __init__(self, workers: int, max_under_way: int) -> None:
@@ -20,20 +20,26 @@ class Work:
         self._max = max_under_way
         self._under_way = 0
 
-    @property
-    def under_way(self) -> int:
-        """How many tasks are made or wait, those included whose caller has given up."""
-        return self._under_way
+    def check(self, waiting: int = 0) -> None:
+        """See that one more may begin.
 
-    def begin(self, task: Callable[[], None]) -> asyncio.Future[None]:
-        """Do a task in a thread; to be called in the loop. It goes on when nobody waits for it any more.
+        Args:
+            waiting: how many wait for something else already.
 
         Raises:
             RefusedError: 503 if too many are under way.
         """
-        if self._under_way >= self._max:
-            detail = f"{self._under_way} requests are under way, and no more are taken; come again"
+        if self._under_way + waiting >= self._max:
+            detail = f"{self._under_way + waiting} requests are under way, and no more are taken; come again"
             raise RefusedError(Refusal(503, Reason.BUSY.value, detail, retry_after_s=1.0))
+
+    def begin(self, task: Callable[[], None]) -> asyncio.Future[None]:
+        """Do a task in a thread. It goes on when nobody waits for it any more, and counts until it has ended.
+
+        Raises:
+            RefusedError: 503 if too many are under way.
+        """
+        self.check()
         future = asyncio.get_running_loop().run_in_executor(self._pool, task)
         self._under_way += 1
         future.add_done_callback(self._ended)

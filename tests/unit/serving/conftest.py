@@ -25,6 +25,7 @@ class KnownModel:
     """Answers everything with ``greeting``; the text ``fail`` makes it raise."""
 
     version = "3"
+    shares_turns = True
 
     def answer(self, text: str) -> Answer:
         if text == "fail":
