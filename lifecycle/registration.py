@@ -22,6 +22,7 @@ from pegel.lifecycle.baseline import (
     stored_baseline,
     watched_values,
 )
+from pegel.lifecycle.card_facts import log_card
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
 from pegel.lifecycle.promotion import FIRST, Promotion, promote
@@ -106,6 +107,7 @@ def register(
         store(tables, baseline, source=origin.source, now=now())
         found = baseline.baseline_id, grid.grid
     registry.set_tags(version, {model_io.TAG_BASELINE: found[0], model_io.TAG_GRID: found[1]})
+    log_card(registry, tables, version, now())
     return RegisteredVersion(registry.model, version, found[1], found[0], loaded, tuple(answers))
 
 
@@ -141,6 +143,7 @@ def register_first(
     registry.set_tags(made.version, {model_io.TAG_VALIDATION: model_io.VALIDATION_PASSED})
     if alias_champion:
         promote(registry, tables, Promotion(registry.champion(), made.version, "build-baseline", FIRST), now=now())
+    log_card(registry, tables, made.version, now())
     return made
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError, PegelError, SettingsError
+from pegel.lifecycle.card_facts import log_card
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
 from pegel.lifecycle.evaluation import Comparison, Split, compare, judged_rows, split_in_time
 from pegel.lifecycle.fairness.evaluation import evaluate
@@ -100,7 +101,9 @@ class Retraining:
             log.info("%s has been %s already", record.key, record.end)
             return record.end
         try:
-            return self._carry_on(record, onset)
+            state = self._carry_on(record, onset)
+            self._renew_card(record)
+            return state
         except OutsideError:
             raise
         except PegelError as error:
@@ -127,6 +130,7 @@ class Retraining:
                 log.info("%s is rejected: %s", record.key, detail)
                 return record.reach(State.REJECTED, evidence=judged, detail=detail, **quality)
             self._promote(record, material, detail, quality, judged)
+            self._renew_card(record)
         return self._prove(record, onset)
 
     def _material(self, record: Record, onset: Onset) -> _Material | None:
@@ -279,6 +283,15 @@ class Retraining:
         promote(self._registry, self._tables, move, now=self._now())
         log.warning("%s is rolled back to version %s: %s", record.key, _champion(record), proof.detail)
         return record.reach(State.ROLLED_BACK, detail=proof.detail)
+
+    def _renew_card(self, record: Record) -> None:
+        version = record.rows.get(State.TRAINED, {}).get("challenger")
+        if version is not None:
+            try:
+                log_card(self._registry, self._tables, version, self._now())
+            except PegelError as error:
+                # A card that could not be made must not end the proof of a version that serves already.
+                log.warning("the model card of version %s is older than its state: %s", version, error)
 
 
 def _champion(record: Record) -> str:
