@@ -15,14 +15,15 @@ from pegel.tables.delta import DeltaTables
 
 
 class Credential:
-    """Gives another token each time."""
+    """Gives another token each time, with an hour to live."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
+        self.now = 1_000_000.0
 
     def get_token(self, *scopes: str, **_options: Any) -> Any:
         self.asked.append(scopes)
-        return SimpleNamespace(token=f"token-{len(self.asked)}")
+        return SimpleNamespace(token=f"token-{len(self.asked)}", expires_on=int(self.now) + 3600)
 
 
 # A process of its own: `deltalake` holds the interpreter while it waits for the storage. It lists an empty folder of a
@@ -95,12 +96,26 @@ def test_entra_is_asked_for_the_storage_and_only_if_the_settings_say_so():
     assert credential.asked == [(SCOPE,)]
 
 
+def test_a_token_is_kept_until_shortly_before_its_end():
+    credential = Credential()
+    current = storage_options(StorageSettings(entra=True), credential, lambda: credential.now)
+    shown = []
+    for seconds in (0, 1000, 3300, 3301, 3302, 6601):
+        credential.now = 1_000_000.0 + seconds
+        shown.append(current()["bearer_token"])
+    assert shown == ["token-1", "token-1", "token-1", "token-2", "token-2", "token-2"]
+    credential.now = 1_000_000.0 + 3301 + 3301
+    assert current() == {"bearer_token": "token-3"}
+
+
 def test_every_look_at_a_table_shows_the_token_of_that_moment(storage):
-    options = storage_options(abfss(storage.url, entra=True), Credential())
+    credential = Credential()
+    options = storage_options(abfss(storage.url, entra=True), credential, lambda: credential.now)
     tables = DeltaTables("abfss://pegel@account.dfs.core.windows.net/tables", options)
     assert tables.version("alerts") == -1
+    credential.now += 3600
     assert tables.version("alerts") == -1
-    assert {"Bearer token-1", "Bearer token-2"} <= storage.end()
+    assert storage.end() == {"Bearer token-1", "Bearer token-2"}
 
 
 def test_the_tables_of_the_settings_show_the_secret_of_the_settings(storage, monkeypatch):
