@@ -100,12 +100,12 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
                 rows = list(workers.map(lambda text: self._answer(text, BATCH_PATIENCE_SECONDS), texts))
         return pd.DataFrame(rows, columns=["output", "probabilities", "features", "event", "error"])
 
-    def predict_stream(
-        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> Iterator[Row]:
+    def predict_stream(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Iterator[Row]:
         """Answer one row as it is written; tries again only before the first piece has gone out."""
         del context, params
-        (text,) = (str(text) for text in model_input["text"])
+        given = model_input["text"]
+        # MLflow makes a dictionary of the one row of a frame.
+        (text,) = (given,) if isinstance(given, str) else (str(text) for text in given)
         reply = _Reply()
         try:
             for chunk in self._ask(text, self._config["max_retry_wait_seconds"], stream=True):

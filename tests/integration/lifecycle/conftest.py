@@ -49,7 +49,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings_for(store: Path) -> Callable[..., Settings]:
     """Settings for a model of its own in the one store, with tables of its own."""
 
-    def make(model: str, **sections: dict[str, Any]) -> Settings:
+    def make(model: str, /, **sections: dict[str, Any]) -> Settings:
         content = {
             "storage": {"root": str(store / model / "tables")},
             "mlflow": {"tracking_uri": f"sqlite:///{store}/mlflow.db"},
@@ -209,6 +209,12 @@ def champion(settings_for: Callable[..., Settings]) -> Deployment:
 
 def deployment_of(settings: Settings) -> Deployment:
     return Deployment(settings, DeltaTables(settings.storage.root), Registry(settings))
+
+
+@pytest.fixture
+def undeployed(settings_for: Callable[..., Settings]) -> Callable[..., Deployment]:
+    """A model of its own that has no version yet."""
+    return lambda model, /, **sections: deployment_of(settings_for(model, **sections))
 
 
 @pytest.fixture

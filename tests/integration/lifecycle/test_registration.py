@@ -7,8 +7,8 @@ import pytest
 
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
-from pegel.lifecycle import text_classifier
 from pegel.lifecycle import registry as registry_module
+from pegel.lifecycle import text_classifier
 from pegel.lifecycle.baseline import known_grids
 from pegel.lifecycle.clean_load import VersionRefusedError, check_loads_in_clean_process
 from pegel.lifecycle.labelled_text import LabelledText
