@@ -17,7 +17,8 @@ def log_version(
     rows: Sequence[LabelledText],
     *,
     experiment_id: str,
-    run_name: str,
+    run_name: str | None = None,
+    run_id: str | None = None,
     packages: Sequence[str],
     artifacts: Mapping[str, str],
     params: Mapping[str, str | int],
@@ -31,7 +32,8 @@ def log_version(
         rows: what the model was made from. They are an artefact of the run, not of the model: who retrains needs
             them, who serves must not load them.
         experiment_id: where the run lies.
-        run_name: of the run.
+        run_name: of the run, if it is a new one.
+        run_id: a run that is there already, to log into.
         packages: what the code imports; the versions installed here are written down.
         artifacts: name -> file, for the model to load.
         params: of the run.
@@ -44,7 +46,7 @@ def log_version(
     import mlflow
 
     with (
-        mlflow.start_run(experiment_id=experiment_id, run_name=run_name),
+        mlflow.start_run(run_id=run_id, experiment_id=experiment_id, run_name=run_name),
         resources.as_file(resources.files("pegel.lifecycle").joinpath(code)) as path,
         warnings.catch_warnings(),
     ):

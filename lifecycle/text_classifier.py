@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pegel.errors import SettingsError
+from pegel.lifecycle.autologging import MAX_CLASSES, autologged_run, log_by_hand
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
 from pegel.lifecycle.model_logging import log_version
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn
@@ -84,7 +85,7 @@ def fit(rows: Sequence[LabelledText]) -> Any:
     return pipeline
 
 
-def log_model(pipeline: Any, rows: Sequence[LabelledText], *, experiment_id: str, run_name: str) -> str:
+def log_model(pipeline: Any, rows: Sequence[LabelledText], *, experiment_id: str, run_id: str) -> str:
     """Log a trained pipeline as a pyfunc, and the rows it was trained on beside it in the same run.
 
     Returns:
@@ -99,7 +100,7 @@ def log_model(pipeline: Any, rows: Sequence[LabelledText], *, experiment_id: str
             _CODE,
             rows,
             experiment_id=experiment_id,
-            run_name=run_name,
+            run_id=run_id,
             packages=_PACKAGES,
             artifacts={"pipeline": str(artefact)},
             params={"training_rows": len(rows), "classes": len({row.label for row in rows})},
@@ -110,11 +111,15 @@ class TextClassifierAdapter:
     """See :class:`~pegel.lifecycle.adapter.ModelAdapter`."""
 
     def make(self, rows: Sequence[LabelledText], *, experiment_id: str, run_name: str) -> str:
-        """Fit and log."""
+        """Fit, autologged, and log into the same run."""
         begin = time.perf_counter()
-        pipeline = fit(rows)
+        classes = len({row.label for row in rows})
+        with autologged_run(experiment_id=experiment_id, run_name=run_name, classes=classes) as run_id:
+            pipeline = fit(rows)
+            if classes > MAX_CLASSES:
+                log_by_hand(pipeline, pipeline.score(texts_of(rows), [row.label for row in rows]))
         log.info("fitted to %d rows in %.1f s", len(rows), time.perf_counter() - begin)
-        return log_model(pipeline, rows, experiment_id=experiment_id, run_name=run_name)
+        return log_model(pipeline, rows, experiment_id=experiment_id, run_id=run_id)
 
     def watched(self, answers: Sequence[Answer]) -> tuple[GridColumn, ...]:
         """Always the same."""

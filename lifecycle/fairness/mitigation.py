@@ -157,7 +157,7 @@ def _by_threshold(decisions: Decisions, constraint: Constraint, training: Rows, 
     if not len(asked):
         return np.zeros(0, dtype=bool)
     said = optimizer.predict(scores[asked], sensitive_features=codes[asked], random_state=seed)
-    return np.asarray(said) == 1
+    return np.asarray(said == 1, dtype=bool)
 
 
 def _by_gradient(
