@@ -34,8 +34,8 @@ class EventHubsSettings(_Section):
 
     connection_string: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CONNECTION_STRING")
     namespace: str = ""
-    """The namespace's host, e.g. ``pegel.servicebus.windows.net``: events are then sent with a token of Entra
-    (``DefaultAzureCredential``) and no connection string. The stream's AMQP source needs a connection string still."""
+    """The namespace's host, e.g. ``pegel.servicebus.windows.net``: Entra then says who asks, on every executor too
+    (``DefaultAzureCredential``), and there is no connection string."""
     consumer_group: str = "$Default"
     starting_position: Literal["earliest", "latest"] = "earliest"
     """Where a new checkpoint starts."""

@@ -76,6 +76,8 @@ def read_eventhubs(spark: SparkSession, settings: SourceSettings) -> DataFrame:
         .option("receiveTimeoutSeconds", access.receive_timeout_seconds)
         .option("tasks", spark.sparkContext.defaultParallelism)
     )
+    if access.namespace:
+        return reader.option("namespace", access.namespace).load()
     if secret.env is not None:
         return reader.option("connectionStringEnv", secret.env).load()
     return reader.option("connectionStringFile", str(secret.file)).load()
@@ -84,10 +86,10 @@ def read_eventhubs(spark: SparkSession, settings: SourceSettings) -> DataFrame:
 class EventHubsSource(DataSource):
     """The data source ``eventhubs``.
 
-    Options: ``hubs`` (comma-separated), ``connectionStringEnv`` or ``connectionStringFile``, ``consumerGroup``
-    (``$Default``), ``maxRowsPerTrigger`` (20000), ``startingPosition`` of a new checkpoint (``earliest`` or
-    ``latest``), ``failOnDataLoss`` (true), ``receiveTimeoutSeconds`` (60), ``tasks`` (how many tasks share the
-    partitions; 2).
+    Options: ``hubs`` (comma-separated), ``connectionStringEnv``, ``connectionStringFile`` or ``namespace`` (its host, to
+    ask as an identity of Entra), ``consumerGroup`` (``$Default``), ``maxRowsPerTrigger`` (20000), ``startingPosition``
+    of a new checkpoint (``earliest`` or ``latest``), ``failOnDataLoss`` (true), ``receiveTimeoutSeconds`` (60),
+    ``tasks`` (how many tasks share the partitions; 2).
     """
 
     @classmethod
@@ -204,14 +206,17 @@ def _access(options: Mapping[str, str]) -> HubAccess:
         )
         raise SettingsError(msg)
     env, file = options.get("connectionStringEnv"), options.get("connectionStringFile")
-    if (env is None) == (file is None):
-        msg = "the source 'eventhubs' needs one of the options 'connectionStringEnv' and 'connectionStringFile'"
+    namespace = options.get("namespace")
+    if [env, file, namespace].count(None) != 2:
+        names = "'connectionStringEnv', 'connectionStringFile' and 'namespace'"
+        msg = f"the source 'eventhubs' needs exactly one of the options {names}"
         raise SettingsError(msg)
     return HubAccess(
-        SecretRef(env=env, file=file),
+        None if namespace else SecretRef(env=env, file=file),
         options.get("consumerGroup", "$Default"),
         float(_positive(options, "receiveTimeoutSeconds", 60)),
         options.get("failOnDataLoss", "true").lower() != "false",
+        namespace or "",
     )
 
 

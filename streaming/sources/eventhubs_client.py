@@ -37,16 +37,18 @@ class HubAccess:
     """How to reach the namespace. It travels to executors, so it holds a reference and never the secret.
 
     Args:
-        secret: where the connection string lies, on the driver and on every executor.
+        secret: where the connection string lies, on the driver and on every executor; not read if there is a namespace.
         group: the consumer group.
         timeout_seconds: a receiver that gets nothing for so long fails.
         fail_on_data_loss: whether events that are gone before they were read are an error, else a warning.
+        namespace: the namespace's host; if it is given, Entra says who asks (``DefaultAzureCredential``).
     """
 
-    secret: SecretRef
+    secret: SecretRef | None
     group: str
     timeout_seconds: float
     fail_on_data_loss: bool
+    namespace: str = ""
 
     def client(self, hub: str) -> "EventHubConsumerClient":
         """A client for one hub.
@@ -57,12 +59,15 @@ class HubAccess:
         """
         from azure.eventhub import EventHubConsumerClient
 
+        # The interval is how long the SDK's helper thread outlives a receiver.
+        patience = {"load_balancing_interval": 5}
+        if self.namespace or self.secret is None:
+            from azure.identity import DefaultAzureCredential
+
+            return EventHubConsumerClient(self.namespace, hub, self.group, DefaultAzureCredential(), **patience)
         text = self.secret.read()
         try:
-            # The interval is how long the SDK's helper thread outlives a receiver.
-            return EventHubConsumerClient.from_connection_string(
-                text, self.group, eventhub_name=hub, load_balancing_interval=5
-            )
+            return EventHubConsumerClient.from_connection_string(text, self.group, eventhub_name=hub, **patience)
         except ValueError:
             where = self.secret.env or self.secret.file
             msg = f"the connection string in {where}, for the hub {hub!r}, is malformed; copy it again from the portal"
@@ -104,12 +109,13 @@ def _partition_ids(access: HubAccess, hub: str) -> list[str]:
 
 
 def _ask(access: HubAccess, hub: str, question: "Callable[[EventHubConsumerClient], _T]") -> _T:
+    from azure.core.exceptions import AzureError
     from azure.eventhub.exceptions import EventHubError
 
     with access.client(hub) as client:
         try:
             return question(client)
-        except EventHubError as error:
+        except (EventHubError, AzureError) as error:
             raise OutsideError(_failure(hub, error)) from None
 
 

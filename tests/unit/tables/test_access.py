@@ -26,8 +26,8 @@ class Credential:
         return SimpleNamespace(token=f"token-{len(self.asked)}", expires_on=int(self.now) + 3600)
 
 
-# A process of its own: `deltalake` holds the interpreter while it asks whether a table is there. It lists an empty folder
-# of a blob container to whoever asks, and writes down what was shown.
+# A process of its own: `deltalake` holds the interpreter while it asks whether a table is there. It lists an empty
+# folder of a blob container to whoever asks, and writes down what was shown.
 STORAGE = """
 import http.server, sys
 
