@@ -7,6 +7,7 @@ from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.jobs.wiring.web_server import listen, serve
 from pegel.serving.app import create_app
 from pegel.serving.champion import Champion
@@ -19,7 +20,6 @@ from pegel.serving.spool import Spool
 from pegel.serving.tracing import Tracing
 from pegel.serving.usage import load_usage, require_callers
 from pegel.tables.access import open_tables
-from pegel.tables.audit import AuditTrail
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tokens = TokenCheck(settings.serving.tokens, "serving.tokens") if credentials.need_tokens else None
     taken = listen(settings.serving.host, settings.serving.port, "serving")
     tables = open_tables(settings.storage)
-    trail = AuditTrail(tables, settings.serving.audit_writer, Path(settings.serving.spool) / "audit")
+    trail = build_trail(settings, tables, settings.serving.audit_writer)
     gate = Gate(settings.model.name, policy=policy, credentials=credentials, tokens=tokens, trail=trail)
     hubs = settings.source
     predictions, feedback = _producer(settings, hubs.predictions_hub), _producer(settings, hubs.feedback_hub)

@@ -40,6 +40,8 @@ class AuditTrail:
         spool: the folder of its spool, on a disk of this machine that outlives the process.
         append_seconds: how long records of :meth:`put` wait on disk, so that one append takes many.
         max_buffered: records that may wait in memory; what comes beyond is lost, counted, and the count recorded.
+        compact_after: appends after which their files are put together: one append a second is 86,400 files a day,
+            which every later append and every reader would have to list.
         now: the clock.
 
     Raises:
@@ -54,6 +56,7 @@ class AuditTrail:
         *,
         append_seconds: float = 1.0,
         max_buffered: int = 20_000,
+        compact_after: int = 500,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._table = audit_table(writer).name
@@ -73,6 +76,8 @@ class AuditTrail:
         self._storage = threading.RLock()
         self._stored = -1
         self._unsure = False
+        self._compact_after = compact_after
+        self._appends = 0
         self._writing = WokenThread(f"audit-{writer}-disk", self._write_down, GATHER_SECONDS)
         self._storing = WokenThread(f"audit-{writer}-table", self._store, append_seconds)
 
@@ -213,17 +218,27 @@ class AuditTrail:
                 self._stored = records[-1].sequence
             with self._disk:
                 spool.forget(self._stored)
+            if self._appends >= self._compact_after:
+                self._appends = 0
+                self._compact()
 
     def _append(self, records: list[AuditRecord]) -> None:
         if not records:
             return
         rows = [to_row(record) for record in records]
+        self._appends += 1
         self._unsure = True
         if not self._tables.append(self._table, rows, (f"audit-{self._writer}", records[-1].sequence)):
             missing = self._missing(records)
             if missing:
                 _log.error("the table %s was changed by another than its writer; see pegel audit verify", self._table)
                 self._tables.append(self._table, [to_row(record) for record in missing])
+
+    def _compact(self) -> None:
+        try:
+            self._tables.compact(self._table)
+        except OutsideError as error:
+            _log.warning("small files stay, they are put together later: %s", error)
 
     def _missing(self, records: list[AuditRecord]) -> list[AuditRecord]:
         """Those that are not in the table: an append that failed may have been committed all the same."""

@@ -20,6 +20,9 @@ Row = dict[str, Any]
 
 StorageOptions = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
+_COMPACT_BYTES = 32 * 1024 * 1024
+"""Files of this size are left alone when small ones are put together."""
+
 
 class DeltaTables:
     """The tables below one ``storage.root``.
@@ -110,6 +113,19 @@ class DeltaTables:
                 properties = CommitProperties(app_transactions=[Transaction(*transaction)])
             write_deltalake(target, data, mode="append", commit_properties=properties, storage_options=self._options())
         return True
+
+    def compact(self, name: str) -> None:
+        """Put small files together and let go of those that no reader of the last day can need; rows stay as they are.
+
+        For the one process that writes the table.
+
+        Raises:
+            OutsideError: if the storage fails.
+        """
+        with self._asking("compact", name):
+            table = DeltaTable(self.uri(name), storage_options=self._options())
+            table.optimize.compact(target_size=_COMPACT_BYTES)
+            table.vacuum(dry_run=False)
 
     def last_transaction(self, name: str, app_id: str) -> int:
         """The highest version that an application has committed to the table, -1 if none; whoever wrote it."""

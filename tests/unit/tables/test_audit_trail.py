@@ -264,6 +264,19 @@ def test_a_table_that_was_cut_off_while_no_process_ran_shows_the_gap(open_trail,
     assert "records 2 to 3 are missing: they were deleted, or never reached the table" in found
 
 
+def test_many_small_files_become_few_and_no_record_changes(open_trail, tables):
+    from deltalake import DeltaTable
+
+    trail = open_trail(compact_after=20)
+    for number in range(45):
+        trail.record(**said(number))
+    assert len(DeltaTable(tables.uri(TABLE)).file_uris()) <= 7
+    assert reasons(tables) == [str(number) for number in range(45)]
+    assert intact(tables)
+    trail.record(**said(45))
+    assert intact(tables)
+
+
 def test_records_that_another_writer_has_overtaken_are_not_lost(open_trail, tables, tmp_path):
     trail = open_trail()
     trail.record(**said(0))
