@@ -86,10 +86,10 @@ def read_eventhubs(spark: SparkSession, settings: SourceSettings) -> DataFrame:
 class EventHubsSource(DataSource):
     """The data source ``eventhubs``.
 
-    Options: ``hubs`` (comma-separated), ``connectionStringEnv``, ``connectionStringFile`` or ``namespace`` (its host, to
-    ask as an identity of Entra), ``consumerGroup`` (``$Default``), ``maxRowsPerTrigger`` (20000), ``startingPosition``
-    of a new checkpoint (``earliest`` or ``latest``), ``failOnDataLoss`` (true), ``receiveTimeoutSeconds`` (60),
-    ``tasks`` (how many tasks share the partitions; 2).
+    Options: ``hubs`` (comma-separated), ``connectionStringEnv``, ``connectionStringFile`` or ``namespace`` (its host,
+    to ask as an identity of Entra), ``consumerGroup`` (``$Default``), ``maxRowsPerTrigger`` (20000),
+    ``startingPosition`` of a new checkpoint (``earliest`` or ``latest``), ``failOnDataLoss`` (true),
+    ``receiveTimeoutSeconds`` (60), ``tasks`` (how many tasks share the partitions; 2).
     """
 
     @classmethod
