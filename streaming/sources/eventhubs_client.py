@@ -60,7 +60,7 @@ class HubAccess:
         from azure.eventhub import EventHubConsumerClient
 
         # The interval is how long the SDK's helper thread outlives a receiver.
-        patience = {"load_balancing_interval": 5}
+        patience: dict[str, Any] = {"load_balancing_interval": 5}
         if self.namespace or self.secret is None:
             from azure.identity import DefaultAzureCredential
 
