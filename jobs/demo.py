@@ -15,6 +15,7 @@ from types import FrameType
 from rich.console import Console
 
 from pegel.jobs.wiring.arguments import exit_with
+from pegel.local.demo.model import MODELS, PER_SECOND, TEXT_CLASSIFIER
 from pegel.local.demo.queries import clinc_pool, generated_pool
 from pegel.local.demo.run import FAULTS, Demo, DemoPlan
 from pegel.local.demo.story import CLOSED
@@ -42,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="real queries: CLINC150's data_full.json")
     parser.add_argument("--folder", type=Path, default=Path(".pegel/demo"), help="where this run lies; emptied first")
     parser.add_argument("--seed", type=int, default=7, help="of the traffic")
-    parser.add_argument("--rate", type=float, default=60, help="queries a second")
+    parser.add_argument("--model", choices=MODELS, default=TEXT_CLASSIFIER, help="what is monitored and retrained")
+    parser.add_argument("--rate", type=float, help="queries a second; 60, or 30 with --model openai, if not given")
     parser.add_argument("--quiet", type=float, default=45, metavar="SECONDS", help="usual traffic before the drift")
     parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give up after so long")
     parser.add_argument("--dashboard-port", type=int, default=8712, help="where the dashboard listens")
@@ -62,13 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     pool = clinc_pool(options.data) if options.data else generated_pool(options.seed)
     plan = DemoPlan(
         pool=pool,
-        traffic=TrafficPlan(per_second=options.rate, seed=options.seed),
+        traffic=TrafficPlan(per_second=options.rate or PER_SECOND[options.model], seed=options.seed),
         folder=options.folder,
         exit=options.exit,
         quiet_seconds=options.quiet,
         limit_seconds=options.limit,
         dashboard_port=options.dashboard_port,
         fault=options.fault,
+        model=options.model,
     )
     outcome = Demo(plan, _teller()).run()
     sys.stdout.write(json.dumps(asdict(outcome)) + "\n")

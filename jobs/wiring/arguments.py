@@ -35,7 +35,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> JobArg
     """Read the arguments and the settings, and set up the log on standard error."""
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("azure", "uamqp", "httpx", "py4j", "alembic", "mlflow"):
+    for noisy in ("azure", "uamqp", "httpx", "httpx2", "py4j", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return JobArguments(load_settings(options.config, options.overrides), options.available_now, options)
 

@@ -21,6 +21,7 @@ from pegel.lifecycle.registration import register_first
 from pegel.lifecycle.registry import Registry
 from pegel.local.azure_monitor import LocalAzureMonitor
 from pegel.local.databricks_jobs import LocalJob, LocalJobs
+from pegel.local.demo.model import KEY, TEXT_CLASSIFIER, local_resource, model_settings
 from pegel.local.demo.queries import Query, QueryPool
 from pegel.local.demo.services import Services, free_port, require_free
 from pegel.local.demo.story import OPEN, TIMED_OUT, Outcome, Story
@@ -52,6 +53,7 @@ class DemoPlan:
         limit_seconds: after so long the run ends as TIMED_OUT.
         dashboard_port: where the dashboard listens.
         fault: a wire to cut, one of FAULTS, or None.
+        model: what is monitored, one of ``model.MODELS``.
     """
 
     pool: QueryPool
@@ -62,6 +64,7 @@ class DemoPlan:
     limit_seconds: float
     dashboard_port: int
     fault: str | None = None
+    model: str = TEXT_CLASSIFIER
 
 
 @dataclass(slots=True)
@@ -82,7 +85,7 @@ class Demo:
         folder = self.plan.folder.resolve()
         folder.mkdir(parents=True)
         ports = {name: free_port() for name in ("hub", "serve", "webhook")}
-        tokens = {name: secrets.token_urlsafe(24) for name in ("monitor", "jobs", "users")}
+        tokens = {name: secrets.token_urlsafe(24) for name in ("monitor", "jobs", "users", "openai")}
         monitor = LocalAzureMonitor(
             folder / "azure-monitor",
             tokens["monitor"],
@@ -96,25 +99,30 @@ class Demo:
             refuse=self.plan.fault == JOBS_REFUSED,
             folder=folder / "job-runs",
         )
-        config.write_text(
-            yaml.safe_dump(_settings(folder, ports, self.plan.dashboard_port, monitor, jobs)), encoding="utf-8"
-        )
+        resource = local_resource(self.plan.model, tokens["openai"])
+        shipped = _settings(folder, ports, self.plan.dashboard_port, monitor, jobs)
+        config.write_text(yaml.safe_dump(shipped | model_settings(resource)), encoding="utf-8")
         environ = {
             "PEGEL_EVENTHUBS_CONNECTION_STRING": connection_string(ports["hub"], EMULATOR_KEY_NAME, EMULATOR_KEY),
             "PEGEL_AZURE_MONITOR_TOKEN": tokens["monitor"],
             "PEGEL_DATABRICKS_TOKEN": tokens["jobs"],
             API_KEY: tokens["users"],
+            KEY: tokens["openai"],
         }
         os.environ.update(environ)  # the job runs and the traffic need them too
         services = Services(folder / "logs", environ)
         try:
             monitor.start()
             jobs.start()
+            if resource is not None:
+                resource.start()
             return self._run(load_settings(str(config), environ={}), config, services, ports["hub"])
         finally:
             services.stop()
             jobs.stop()
             monitor.stop()
+            if resource is not None:
+                resource.stop()
 
     def _run(self, settings: Settings, config: Path, services: Services, hub_port: int) -> Outcome:
         tables = DeltaTables(settings.storage.root)

@@ -75,6 +75,28 @@ def test_demo_on_real_queries_closes_its_loop_and_its_last_line_is_what_the_tabl
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(LIMIT_SECONDS + 350)
+def test_demo_of_a_prompt_closes_its_loop_with_the_next_prompt_version(tmp_path: Path) -> None:
+    code, told, output = run_demo(tmp_path / "run", "--model", "openai", "--limit", str(LIMIT_SECONDS))
+    assert (code, told["state"]) == (0, "CLOSED"), output
+    assert told["events_sent"] == told["events_stored"] + told["dead_letters"] + told["duplicates"]
+    assert (told["champion_before"], told["champion_after"]) == ("1", "2")
+    tables = DeltaTables(str(tmp_path / "run" / "tables"))
+    asked = tables.read(
+        "predictions",
+        "SELECT version, prompt_version, request_model, min(input_tokens) AS tokens, count(error_type) AS failed "
+        "FROM t WHERE request_model IS NOT NULL GROUP BY version, prompt_version, request_model ORDER BY version",
+    )
+    assert [(row["version"], row["prompt_version"]) for row in asked] == [
+        ("1", "assistant_prompt/1"),
+        ("2", "assistant_prompt/2"),
+    ]
+    assert all(row["tokens"] > 0 and row["failed"] == 0 for row in asked)
+    (proven,) = [row for row in tables.read("retrainings") if row["state"] == "proven"]
+    assert (proven["champion"], proven["challenger"]) == ("1", "2")
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(LIMIT_SECONDS + 150)
 def test_demo_whose_job_service_refuses_every_call_says_that_its_loop_did_not_close(tmp_path: Path) -> None:
     code, told, output = run_demo(tmp_path / "run", "--fault", "jobs-refused", "--limit", "200")
