@@ -97,7 +97,7 @@ class Gate:
         self.metrics.refused(refusal.reason)
         more = {"status": refusal.status, "rule": refusal.rule} | dict(evidence or {})
         self.decided(caller, action, REFUSED, refusal.reason, more)
-        return RefusedError(refusal)
+        return RefusedError(refusal, recorded=True)
 
     def decided(self, caller: str, action: str, decision: str, reason: str, evidence: Evidence) -> None:
         """Write a decision down."""

@@ -59,11 +59,12 @@ class Refusal:
 
 
 class RefusedError(Exception):
-    """Carries a refusal to where it is answered."""
+    """Carries a refusal to where it is answered. ``recorded`` says whether the audit trail has it already."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, *, recorded: bool = False) -> None:
         super().__init__(refusal.detail)
         self.refusal = refusal
+        self.recorded = recorded
 
 
 def of_denial(denial: Denial) -> Refusal:

@@ -49,17 +49,24 @@ class Routes:
             return await self._predict(request, caller, seen)
         except RefusedError as error:
             seen.told(error.refusal.status)
-            return refused(error.refusal)
+            return self._refused(seen.caller, error, PREDICT)
 
     async def feedback(self, request: Request) -> Response:
         """Take what an earlier prediction should have been."""
+        name = NOBODY
         try:
             caller = await self._caller(request, FEEDBACK)
+            name = caller.name
             given = parse_feedback(await _body(request), request.headers.get("content-type", ""))
         except RefusedError as error:
-            return refused(error.refusal)
+            return self._refused(name, error, FEEDBACK)
         answer = self._serving.take_feedback(caller, given)
         return Response(answer.model_dump_json(), 202, media_type=JSON)
+
+    def _refused(self, caller: str, error: RefusedError, action: str) -> Response:
+        if not error.recorded:
+            self._serving.gate.refused(caller, error.refusal, action=action)
+        return refused(error.refusal)
 
     async def _caller(self, request: Request, action: str) -> CallerRule:
         headers, gate = request.headers, self._serving.gate
@@ -75,7 +82,7 @@ class Routes:
                 detail = (
                     f"{len(given.inputs)} inputs are more than the {self._limits.max_batch_inputs} allowed; send less"
                 )
-                raise self._serving.gate.refused(caller.name, Refusal(413, Reason.TOO_LARGE.value, detail))
+                raise RefusedError(Refusal(413, Reason.TOO_LARGE.value, detail))
             model, calls = self._serving.prepare(caller, given.purpose, given.inputs)
         else:
             model, calls = self._serving.prepare(caller, given.purpose, [given])
