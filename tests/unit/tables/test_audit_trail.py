@@ -4,10 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pegel.errors import ContractError, OutsideError, SettingsError
 from pegel.schemas.audit import GENESIS, from_row
@@ -32,6 +36,7 @@ class FailingTables(DeltaTables):
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.away = False
+        self.refused = 0
         self.lose_answer = False
         self.answers = threading.Event()
         self.answers.set()
@@ -39,6 +44,7 @@ class FailingTables(DeltaTables):
     def append(self, name: str, rows: Any, transaction: Any = None) -> bool:
         self.answers.wait(30)
         if self.away:
+            self.refused += 1
             raise OutsideError("the storage is away")
         done = super().append(name, rows, transaction)
         if self.lose_answer:
@@ -275,6 +281,55 @@ def test_many_small_files_become_few_and_no_record_changes(open_trail, tables):
     assert intact(tables)
     trail.record(**said(45))
     assert intact(tables)
+
+
+def test_a_storage_that_is_back_gets_what_waits_without_a_new_decision(open_trail, tables):
+    tables.away = True
+    trail = open_trail()
+    trail.start()
+    trail.put(**said(0))
+    wait_until(lambda: tables.refused > 0, "the storage was asked")
+    tables.away = False
+    wait_until(lambda: reasons(tables) == ["0"], "it is stored")
+
+
+STEPS = ("put", "record", "away", "back", "lose an answer", "die", "restart")
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from(STEPS), max_size=14))
+def test_whatever_fails_or_dies_in_whatever_order_what_was_recorded_is_there_once_and_in_order(steps):
+    with TemporaryDirectory() as folder:
+        tables = FailingTables(f"{folder}/tables")
+        trail = AuditTrail(tables, "serve", Path(folder) / "spool")
+        promised: list[str] = []
+        for number, step in enumerate(steps):
+            if step == "put":
+                trail.put(**said(number))
+            elif step == "record":
+                # What is on disk is promised, whether or not the table has it yet.
+                before = trail.head()
+                with suppress(OutsideError):
+                    trail.record(**said(number))
+                if trail.head() != before:
+                    promised.append(str(number))
+            elif step == "lose an answer":
+                tables.lose_answer = True
+            elif step in ("away", "back"):
+                tables.away = step == "away"
+            else:
+                die(trail) if step == "die" else trail.close()
+                trail = AuditTrail(tables, "serve", Path(folder) / "spool")
+        tables.away = tables.lose_answer = False
+        trail.close()
+        trail = AuditTrail(tables, "serve", Path(folder) / "spool")
+        trail.record(**said(99))
+        trail.close()
+        assert intact(tables)
+        stored = reasons(tables)
+        assert len(set(stored)) == len(stored)
+        assert [reason for reason in stored if reason in promised] == promised
+        assert stored[-1] == "99"
 
 
 def test_records_that_another_writer_has_overtaken_are_not_lost(open_trail, tables, tmp_path):
