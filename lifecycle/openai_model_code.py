@@ -1,8 +1,9 @@
 """A prompt behind Azure OpenAI as the registry keeps it: MLflow copies this file and runs it to load the model. Edge.
 
-The file imports nothing of Pegel, so that a version loads where Pegel is not installed or is of another version; the
-names of its columns and failures are those of ``schemas/model_io.py``, which a test compares. Loading asks no network
-and reads no key: both happen with each question, so a rotated key is taken up at once.
+The file imports nothing of Pegel, so that a version loads where Pegel is not installed or is of another version, and it
+is one file, so that two versions in one process cannot take each other's modules. The names of its columns and failures
+are those of ``schemas/model_io.py``, which a test compares. Loading asks no network and reads no key: both happen with
+each question, so a rotated key is taken up at once.
 """
 
 import json
@@ -58,14 +59,14 @@ class _Reply:
         """Add a completion or a chunk of one; gives the text that it adds."""
         self.id, self.model = part.id or self.id, part.model or self.model
         for annotated in (part.model_extra or {}).get("prompt_filter_results") or []:
-            self.prompt_filter |= annotated.get("content_filter_results") or {}
+            _keep_worst(self.prompt_filter, annotated.get("content_filter_results") or {})
         if part.usage is not None:
             self.usage = part.usage.model_dump()
         added = ""
         for choice in part.choices[:1]:
             said = choice.delta if hasattr(choice, "delta") else choice.message
             self.finish_reason = choice.finish_reason or self.finish_reason
-            self.completion_filter |= (choice.model_extra or {}).get("content_filter_results") or {}
+            _keep_worst(self.completion_filter, (choice.model_extra or {}).get("content_filter_results") or {})
             self.refused = self.refused or bool(getattr(said, "refusal", None))
             self.logprobs += [token.logprob for token in (choice.logprobs and choice.logprobs.content) or []]
             added = getattr(said, "content", None) or ""
@@ -81,7 +82,7 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
         self._config = dict(context.model_config)
         prompt = json.loads(Path(context.artifacts["prompt"]).read_text(encoding="utf-8"))
         self._system = prompt["system"]
-        self._labels = {label.casefold(): label for label in prompt["labels"]}
+        self._labels = {label: label.casefold() for label in prompt["labels"]}
         self._client = openai.OpenAI(
             base_url=self._config["base_url"],
             api_key=_key_source(self._config),
@@ -108,11 +109,12 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
         (text,) = (given,) if isinstance(given, str) else (str(text) for text in given)
         reply = _Reply()
         try:
-            for chunk in self._ask(text, self._config["max_retry_wait_seconds"], stream=True):
-                if piece := reply.take(chunk):
-                    yield {"delta": piece}
+            with self._ask(text, self._config["max_retry_wait_seconds"], stream=True) as chunks:
+                for chunk in chunks:
+                    if piece := reply.take(chunk):
+                        yield {"delta": piece}
         except Exception as error:  # an SDK's stream lets the transport's own errors through
-            yield {"answer": self._failed(error)}
+            yield {"answer": self._failed(error, reply)}
         else:
             yield {"answer": self._row(reply)}
 
@@ -121,7 +123,7 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
         try:
             reply.take(self._ask(text, patience_seconds, stream=False))
         except Exception as error:  # a row that fails must not take the others along
-            return self._failed(error)
+            return self._failed(error, reply)
         return self._row(reply)
 
     def _ask(self, text: str, patience_seconds: float, *, stream: bool) -> Any:
@@ -156,15 +158,23 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
             return _row(features, event, _error("unavailable", "the deployment's answer broke off before its end"))
         if reply.finish_reason == "content_filter":
             return _row(features, event, _error("content_filter", "the content filter withheld the answer"))
-        said = reply.text.strip().strip("\"'`").rstrip(".").strip()
-        label = self._labels.get(said.casefold())
-        features["known_label"] = "yes" if label is not None else "no"
-        output = label if label is not None else said
+        output, known = self._label_of(reply.text.strip())
+        features["known_label"] = "yes" if known else "no"
         probability = round(math.exp(min(sum(reply.logprobs), 0.0)), DECIMALS) if reply.logprobs else None
         return _row(features, event, None, output, {} if probability is None else {output: probability})
 
-    def _failed(self, error: BaseException) -> Row:
-        event, features = self._event(_Reply()), {}
+    def _label_of(self, said: str) -> tuple[str, bool]:
+        """The label that is meant, and whether it is one: quotes, a full stop and capitals do not matter."""
+        bare = said.strip("\"'`. ")
+        for form in (said, bare):
+            if form in self._labels:
+                return form, True
+        alike = (label for label, folded in self._labels.items() if folded == bare.casefold())
+        label = next(alike, None)
+        return (label, True) if label is not None else (bare, False)
+
+    def _failed(self, error: BaseException, reply: _Reply) -> Row:
+        event, features = self._event(reply), {}
         failure = _failure_of(error, self._config["deployment"])
         if failure["type"] == "content_filter":
             body = getattr(error, "body", None)
@@ -208,7 +218,7 @@ def tokens(usage: dict[str, Any]) -> dict[str, int]:
         **{f"{kind}.input_tokens": given.get(f"{kind}_tokens") for kind in ("text", "image", "audio")},
         **{f"{kind}.output_tokens": made.get(f"{kind}_tokens") for kind in ("text", "audio")},
     }
-    return {f"gen_ai.usage.{name}": count for name, count in found.items() if isinstance(count, int)}
+    return {f"gen_ai.usage.{name}": count for name, count in found.items() if isinstance(count, int) and count >= 0}
 
 
 def worst(results: dict[str, Any]) -> str:
@@ -221,6 +231,13 @@ def worst(results: dict[str, Any]) -> str:
         ('unknown', 'unknown')
     """
     return max((_severity(entry) for entry in results.values()), key=SEVERITIES.index, default="unknown")
+
+
+def _keep_worst(known: dict[str, Any], more: dict[str, Any]) -> None:
+    """Each chunk of a stream is annotated for itself: one that is safe does not make the one before safe."""
+    for name, entry in more.items():
+        if name not in known or SEVERITIES.index(_severity(entry)) > SEVERITIES.index(_severity(known[name])):
+            known[name] = entry
 
 
 def _severity(entry: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletionChunk
 
 from pegel.conf.settings import Settings
 from pegel.lifecycle import openai_fine_tuned, openai_model_code
@@ -60,6 +61,45 @@ def test_more_results_are_never_less_severe(one: dict[str, Any], other: dict[str
     both = one | {f"other_{name}": entry for name, entry in other.items()}
     if one and other:
         assert SEVERITIES.index(worst(both)) == max(SEVERITIES.index(worst(r)) for r in (one, other))
+
+
+def chunk(results: dict[str, Any]) -> ChatCompletionChunk:
+    choice = {"index": 0, "delta": {"content": "x"}, "finish_reason": None, "content_filter_results": results}
+    head = {"id": "", "created": 0, "model": "", "object": "chat.completion.chunk"}
+    return ChatCompletionChunk.model_validate(head | {"choices": [choice]})
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(("hate", "violence", "jailbreak")), ENTRY), min_size=1, max_size=5))
+def test_stream_is_as_severe_as_its_worst_chunk_in_any_order(each: list[dict[str, Any]]) -> None:
+    forward, backward = openai_model_code._Reply(), openai_model_code._Reply()
+    for results in each:
+        forward.take(chunk(results))
+    for results in reversed(each):
+        backward.take(chunk(results))
+    said = [worst(results) for results in each if results] or ["unknown"]
+    assert worst(forward.completion_filter) == max(said, key=SEVERITIES.index)
+    assert worst(forward.completion_filter) == worst(backward.completion_filter)
+    assert forward.text == "x" * len(each)
+
+
+@pytest.mark.parametrize(
+    ("said", "label", "known"),
+    [
+        ("music", "music", True),
+        ('"Music".', "music", True),
+        (" `alarm` ", "alarm", True),
+        ("etc.", "etc.", True),
+        ("Etc", "Etc", False),
+        ("US", "US", True),
+        ("us", "us", True),
+        ("I think it is music", "I think it is music", False),
+        ("", "", False),
+    ],
+)
+def test_label_is_known_whatever_stands_around_it(said: str, label: str, known: bool) -> None:
+    model = openai_model_code.OpenAiPrompt()
+    model._labels = {name: name.casefold() for name in ("music", "alarm", "etc.", "US", "us")}
+    assert model._label_of(said.strip()) == (label, known)
 
 
 @given(st.dictionaries(st.sampled_from(("prompt_tokens", "completion_tokens")), st.none() | st.integers(0, 10**6)))
