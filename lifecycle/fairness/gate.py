@@ -2,24 +2,30 @@
 
 Two rules, each for every metric, positive label and grouping that the settings name:
 
-- **Gap.** Two groups with rates p > q lie further apart than ``max_difference``; and Newcombe's interval of p - q at
-  confidence 1 - level lies above 0; and the champion's gap between the same two groups, in the same direction, is
-  smaller. (A challenger that narrows a gap is not refused for what is left: the champion that would go on is worse.)
+- **Gap.** Two groups with rates p > q lie further apart than ``max_difference``; Newcombe's interval of p - q at
+  confidence 1 - level lies above 0; and the gap is surely wider than the champion's between the same two: w - z sqrt(v)
+  > 0. Both models answered the same rows, so w is (g - l) / n of the first group less that of the second, with g rows
+  that only the challenger's rate counts and l that only the champion's does; v is the sum over both groups of
+  ((g + l) - (g - l)^2 / n) / n^2; z is the normal quantile of 1 - level. A challenger that leaves a gap as it was is
+  not refused for it: the champion that would go on serving is no better.
 - **Worse.** A group's rate is worse than with the champion by more than ``max_increase_over_champion``: with b rows
   that only the challenger gets wrong and c that only the champion does, (b - c) / n > limit; and McNemar's exact
   one-sided p-value of b against c is at most the level. A selection rate is neither good nor bad and has no such rule.
 
-The level is :data:`LEVEL` over the number of comparisons that both rules make (Bonferroni): if no group is treated
-otherwise than another and both models are equally good, a challenger is refused with a chance of at most about 5 %. So
-a gap that chance may have made rejects nothing, and a group too small for the limit cannot reject; ``detail`` says
-what could not be judged.
+The level is :data:`LEVEL` over the number of comparisons that both rules make (Bonferroni), so that a challenger as
+good as the champion for every group is refused with a chance of about 5 % at most. A gap that chance may have made
+rejects nothing, and a group too small for the limit cannot reject; ``detail`` says when nothing could be compared.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import sqrt
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from pegel.conf.fairness_settings import FairnessSettings
 from pegel.lifecycle.fairness.group_metrics import Bools, GroupRate, Metric, MetricByGroup, denominator, measure
@@ -28,6 +34,8 @@ from pegel.lifecycle.fairness.two_rates import difference_interval, p_value_of_w
 
 LEVEL = 0.05
 """The chance of refusing a challenger that is as fair as the champion. Convention, not derived."""
+
+Objects = NDArray[Any]
 
 _GOOD = frozenset({Metric.ACCURACY, Metric.TRUE_POSITIVE_RATE})
 
@@ -48,54 +56,88 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class _Change:
+    """One group's rate with both models, on the same rows.
+
+    Attributes:
+        now: the challenger's.
+        then: the champion's.
+        gained: rows that only the challenger's rate counts.
+        lost: rows that only the champion's counts.
+    """
+
+    found: MetricByGroup
+    now: GroupRate
+    then: GroupRate
+    gained: int
+    lost: int
+
+    @property
+    def value(self) -> float:
+        return self.now.hits / self.now.n
+
+    @property
+    def step(self) -> float:
+        return (self.gained - self.lost) / self.now.n
+
+    @property
+    def variance(self) -> float:
+        return (self.gained + self.lost - (self.gained - self.lost) ** 2 / self.now.n) / self.now.n**2
+
+
+@dataclass(frozen=True, slots=True)
 class _Gap:
     """Two groups, the one with the higher rate first."""
 
-    found: MetricByGroup
-    high: GroupRate
-    low: GroupRate
-    champion_gap: float
+    high: _Change
+    low: _Change
 
     @property
     def size(self) -> float:
-        return _value(self.high) - _value(self.low)
+        return self.high.value - self.low.value
 
     def breaks(self, limit: float, level: float) -> bool:
-        if self.size <= limit or self.champion_gap >= self.size:
+        if self.size <= limit:
             return False
-        sure = difference_interval(self.high.hits, self.high.n, self.low.hits, self.low.n, 1 - level)
-        return sure is not None and sure.lower > 0
+        high, low = self.high.now, self.low.now
+        sure = difference_interval(high.hits, high.n, low.hits, low.n, 1 - level)
+        wider, variance = self.high.step - self.low.step, self.high.variance + self.low.variance
+        return sure is not None and sure.lower > 0 and wider > float(ndtri(1 - level)) * sqrt(variance)
 
     def sentence(self, limit: float) -> str:
+        found = self.high.found
         return (
-            f"its {_name(self.found)} by {attribute_text(self.found.attributes)} is {_share(self.high)} for "
-            f"{group_text(self.high.group)!r} and {_share(self.low)} for {group_text(self.low.group)!r}, which is more "
-            f"than {limit:.1%} apart"
+            f"its {_name(found)} by {attribute_text(found.attributes)} is {_share(self.high.now)} for "
+            f"{group_text(self.high.now.group)!r} and {_share(self.low.now)} for {group_text(self.low.now.group)!r}, "
+            f"which is more than {100 * limit:.1f} points apart and more than with the champion"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Worse:
-    """One group, and on how many of its rows only one of the two models is wrong."""
+    """One group that may fare worse."""
 
-    found: MetricByGroup
-    challenger: GroupRate
-    champion: GroupRate
-    only_challenger: int
-    only_champion: int
+    change: _Change
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        good = self.change.found.metric in _GOOD
+        return (self.change.lost, self.change.gained) if good else (self.change.gained, self.change.lost)
 
     @property
     def size(self) -> float:
-        return (self.only_challenger - self.only_champion) / self.challenger.n
+        worse, better = self._counts
+        return (worse - better) / self.change.now.n
 
     def breaks(self, limit: float, level: float) -> bool:
-        return self.size > limit and p_value_of_worse(self.only_challenger, self.only_champion) <= level
+        return self.size > limit and p_value_of_worse(*self._counts) <= level
 
     def sentence(self, limit: float) -> str:
+        found = self.change.found
         return (
-            f"its {_name(self.found)} for {group_text(self.challenger.group)!r} by "
-            f"{attribute_text(self.found.attributes)} is {_share(self.challenger)} where the champion's is "
-            f"{_share(self.champion)}, which is worse by more than {limit:.1%}"
+            f"its {_name(found)} for {group_text(self.change.now.group)!r} by {attribute_text(found.attributes)} is "
+            f"{_share(self.change.now)} where the champion's is {_share(self.change.then)}, which is worse by more "
+            f"than {100 * limit:.1f} points"
         )
 
 
@@ -117,14 +159,12 @@ def judge(
     """
     if not groupings:
         return Verdict(False, "", 0)
-    found = _judged(labels, challenger, groupings, settings)
-    before = _judged(labels, champion, groupings, settings)
-    gaps = [] if settings.max_difference is None else [
-        gap for now, then in zip(found, before, strict=True) for gap in _gaps(now, then)
+    changes = _changes(labels, challenger, champion, groupings, settings)
+    gaps = [] if settings.max_difference is None else [gap for of_metric in changes for gap in _gaps(of_metric)]
+    worse = [] if settings.max_increase_over_champion is None else [
+        _Worse(change) for of_metric in changes for change in of_metric
+        if change.found.metric is not Metric.SELECTION_RATE
     ]  # fmt: skip
-    worse = [] if settings.max_increase_over_champion is None else list(
-        _all_worse(found, before, (labels, challenger, champion), groupings)
-    )  # fmt: skip
     made = len(gaps) + len(worse)
     by = ", ".join(attribute_text(grouping.attributes) for grouping in groupings)
     if not made:
@@ -141,56 +181,54 @@ def judge(
     return Verdict(True, f"it is refused for fairness: {broken[0][1]}{more}", made)
 
 
-def _judged(
-    labels: Sequence[str], outputs: Sequence[str], groupings: Sequence[Grouping], settings: FairnessSettings
-) -> list[MetricByGroup]:
-    found = measure(
-        labels,
-        outputs,
-        groupings,
-        positive_labels=settings.positive_labels,
-        min_group_rows=settings.min_group_rows,
-    )
-    return [one for one in found if one.metric in settings.metrics]
-
-
-def _gaps(found: MetricByGroup, champion: MetricByGroup) -> Iterator[_Gap]:
-    then = {rate.group: rate for rate in champion.rates}
-    for one, other in combinations(found.judged, 2):
-        high, low = (one, other) if _value(one) >= _value(other) else (other, one)
-        # Both models answered the same rows, so n is the same but for nothing.
-        yield _Gap(found, high, low, _value(then[high.group]) - _value(then[low.group]))
-
-
-def _all_worse(
-    found: Sequence[MetricByGroup],
-    champion: Sequence[MetricByGroup],
-    answers: tuple[Sequence[str], Sequence[str], Sequence[str]],
+def _changes(
+    labels: Sequence[str],
+    challenger: Sequence[str],
+    champion: Sequence[str],
     groupings: Sequence[Grouping],
-) -> Iterator[_Worse]:
-    labels, now, then = (np.array(list(column), dtype=object) for column in answers)
+    settings: FairnessSettings,
+) -> list[list[_Change]]:
+    """For each metric and grouping the groups with enough rows."""
+    now, then = (
+        measure(
+            labels,
+            outputs,
+            groupings,
+            positive_labels=settings.positive_labels,
+            min_group_rows=settings.min_group_rows,
+        )
+        for outputs in (challenger, champion)
+    )
     codes = {grouping.attributes: grouping.codes for grouping in groupings}
-    for one, other in zip(found, champion, strict=True):
-        if one.metric is Metric.SELECTION_RATE:
+    truth, *said = (np.array(list(column), dtype=object) for column in (labels, challenger, champion))
+    changes = []
+    for one, other in zip(now, then, strict=True):
+        if one.metric not in settings.metrics:
             continue
-        truth = labels == one.label if one.label else np.ones(len(labels), dtype=bool)
-        wrong = [_wrong(one, labels, outputs, truth) for outputs in (now, then)]
-        about = denominator(one.metric, truth)
-        for code, (rate, rate_then) in enumerate(zip(one.rates, other.rates, strict=True)):
-            if rate.judged:
-                rows = about & (codes[one.attributes] == code)
-                only_now = int((rows & wrong[0] & ~wrong[1]).sum())
-                only_then = int((rows & wrong[1] & ~wrong[0]).sum())
-                yield _Worse(one, rate, rate_then, only_now, only_then)
+        about = denominator(one.metric, np.asarray(truth == one.label, dtype=bool))
+        hit, hit_then = (about & _hits(one, truth, outputs) for outputs in said)
+        # Both models answered the same rows, so that a group is judged for both or for neither.
+        changes.append(
+            [
+                _Change(one, rate, before, int((own & hit & ~hit_then).sum()), int((own & hit_then & ~hit).sum()))
+                for code, (rate, before) in enumerate(zip(one.rates, other.rates, strict=True))
+                if rate.judged
+                for own in [codes[one.attributes] == code]
+            ]
+        )
+    return changes
 
 
-def _wrong(found: MetricByGroup, labels: Bools, outputs: Bools, truth: Bools) -> Bools:
-    right = (outputs == found.label) == truth if found.label else outputs == labels
-    return np.asarray(~np.asarray(right, dtype=bool))
+def _hits(found: MetricByGroup, truth: Objects, outputs: Objects) -> Bools:
+    if found.metric is Metric.ACCURACY:
+        return np.asarray(outputs == truth, dtype=bool)
+    selected = np.asarray(outputs == found.label, dtype=bool)
+    return ~selected if found.metric is Metric.FALSE_NEGATIVE_RATE else selected
 
 
-def _value(rate: GroupRate) -> float:
-    return rate.value or 0.0
+def _gaps(changes: Sequence[_Change]) -> Iterator[_Gap]:
+    for one, other in combinations(changes, 2):
+        yield _Gap(one, other) if one.value >= other.value else _Gap(other, one)
 
 
 def _name(found: MetricByGroup) -> str:
@@ -199,4 +237,4 @@ def _name(found: MetricByGroup) -> str:
 
 
 def _share(rate: GroupRate) -> str:
-    return f"{_value(rate):.1%} of {rate.n}"
+    return f"{rate.hits / rate.n:.1%} of {rate.n}"
