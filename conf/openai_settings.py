@@ -78,8 +78,10 @@ class OpenAiSettings(Section):
 
     @model_validator(mode="after")
     def _no_key_in_the_clear(self) -> "OpenAiSettings":
-        url = urlsplit(self.base_url)
-        if self.base_url and url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
-            msg = f"openai.base_url {self.base_url!r} must begin with https://, since the key is sent there"
-            raise ValueError(msg)
+        urls = {"openai.base_url": self.base_url, "openai.fine_tuning.management_url": self.fine_tuning.management_url}
+        for name, given in urls.items():
+            url = urlsplit(given)
+            if given and url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+                msg = f"{name} {given!r} must begin with https://, since a key or token is sent there"
+                raise ValueError(msg)
         return self

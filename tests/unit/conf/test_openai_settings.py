@@ -15,6 +15,8 @@ def test_base_url_is_encrypted_or_on_this_machine(url: str) -> None:
 def test_base_url_that_would_carry_the_key_in_the_clear_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="https://"):
         OpenAiSettings(base_url=url)
+    with pytest.raises(ValidationError, match="management_url"):
+        OpenAiSettings(fine_tuning=FineTuningSettings(management_url=url))
 
 
 def test_no_deployment_is_assumed() -> None:
