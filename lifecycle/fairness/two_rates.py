@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-from scipy.stats import binomtest
+from scipy.special import bdtrc
 
 from pegel.streaming.statistics.intervals import CONFIDENCE, Interval, wilson
 
@@ -61,4 +61,5 @@ def p_value_of_worse(worse: int, better: int) -> float:
         >>> p_value_of_worse(5, 0), p_value_of_worse(0, 0)
         (0.03125, 1.0)
     """
-    return float(binomtest(worse, worse + better, 0.5, alternative="greater").pvalue) if worse + better else 1.0
+    # The upper tail of the binomial law; scipy.stats has it as a test too, but takes seconds to import.
+    return float(bdtrc(worse - 1, worse + better, 0.5)) if worse + better else 1.0

@@ -11,6 +11,7 @@ from scipy.stats import binom
 
 from pegel.conf.fairness_settings import FairnessSettings
 from pegel.lifecycle.fairness.gate import Verdict, judge
+from pegel.lifecycle.fairness.group_metrics import Metric
 from pegel.lifecycle.fairness.groups import group_rows
 from pegel.lifecycle.fairness.two_rates import difference_interval, p_value_of_worse
 
@@ -118,6 +119,13 @@ def test_selection_rate_is_judged_by_its_gap_alone() -> None:
     without_gap = FairnessSettings.model_validate(rule | {"max_difference": None})
     verdict = judge(labels, challenger, champion, groupings, without_gap)
     assert (verdict.refused, verdict.comparisons) == (False, 0)
+
+
+def test_settings_know_every_metric() -> None:
+    known = FairnessSettings(metrics=tuple(Metric), positive_labels=("1",))  # type: ignore[arg-type]
+    assert known.metrics == tuple(Metric)
+    with pytest.raises(ValidationError):
+        FairnessSettings.model_validate({"metrics": ["kindness"]})
 
 
 def test_rates_without_a_positive_label_are_no_setting() -> None:
