@@ -2,21 +2,24 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pegel import __version__
 from pegel.conf.usage_statement import read_usage_statement
-from pegel.lifecycle.model_card import FILE, CardFacts, Monitoring, Step, render
+from pegel.errors import OutsideError
+from pegel.lifecycle.model_card import FILE, Ancestor, CardFacts, Monitoring, Move, Step, render
+from pegel.lifecycle.promotion import moves_of
 from pegel.lifecycle.proof import MIN_COMPLETENESS, mean_accuracy, read_windows
 from pegel.lifecycle.registry import Registry, asking
 from pegel.schemas.model_io import TAG_BASELINE, TAG_GRID, TAG_RETRAINING, TAG_TRAINING, TAG_VALIDATION
 from pegel.schemas.partials import ALL
-from pegel.tables.delta import DeltaTables
+from pegel.tables.delta import DeltaTables, Row
 
 _SAID_ELSEWHERE = (TAG_TRAINING, TAG_VALIDATION, TAG_RETRAINING)
 _FAIRNESS = "fairness/"
+
+MAX_ANCESTORS = 20
 
 
 def gather(registry: Registry, tables: DeltaTables, version: str, now: datetime) -> CardFacts:
@@ -31,6 +34,7 @@ def gather(registry: Registry, tables: DeltaTables, version: str, now: datetime)
         run = registry.client.get_run(found.run_id)
     tags = dict(found.tags)
     retraining = tags.get(TAG_RETRAINING, "")
+    retrainings = tables.read("retrainings")
     return CardFacts(
         model=registry.model,
         version=version,
@@ -45,7 +49,9 @@ def gather(registry: Registry, tables: DeltaTables, version: str, now: datetime)
         training=_training(tags.get(TAG_TRAINING, "")),
         baseline=_baseline(tables, tags),
         retraining=retraining,
-        steps=_steps(tables, retraining),
+        ancestors=_ancestors(registry, retrainings, retraining),
+        moves=_moves(tables, registry.model, version),
+        steps=_steps(retrainings, retraining),
         fairness={
             name.removeprefix(_FAIRNESS): value
             for name, value in run.data.metrics.items()
@@ -90,8 +96,34 @@ def _baseline(tables: DeltaTables, tags: Mapping[str, str]) -> str | None:
     return f"{wanted} on grid {tags.get(TAG_GRID, '')}: {source}"
 
 
-def _steps(tables: DeltaTables, retraining: str) -> list[Step]:
-    rows = [row for row in tables.read("retrainings") if f"{row['incident_id']}:{row['attempt']}" == retraining]
+def _ancestors(registry: Registry, retrainings: Sequence[Row], retraining: str) -> list[Ancestor]:
+    found: list[Ancestor] = []
+    while len(found) < MAX_ANCESTORS:
+        parent = next((step.champion for step in _steps(retrainings, retraining) if step.champion), None)
+        if parent is None or parent in {ancestor.version for ancestor in found}:
+            break
+        try:
+            tags = registry.tags(parent)
+        except OutsideError:
+            # Somebody has deleted it; its rows live on in the younger one.
+            found.append(Ancestor(parent, "", "it is not in the registry any more"))
+            break
+        retraining = tags.get(TAG_RETRAINING, "")
+        made_for = f"retraining {retraining}" if retraining else "no incident"
+        found.append(Ancestor(parent, made_for, tags.get(TAG_TRAINING, "")))
+    return found
+
+
+def _moves(tables: DeltaTables, model: str, version: str) -> list[Move]:
+    return [
+        Move(row["at"], row["new_version"] == version, row["by"], row["reason"])
+        for row in moves_of(tables, model)
+        if version in {row["new_version"], row["expected_version"]}
+    ]
+
+
+def _steps(retrainings: Sequence[Row], retraining: str) -> list[Step]:
+    rows = [row for row in retrainings if f"{row['incident_id']}:{row['attempt']}" == retraining]
     return [
         Step(
             row["state"], row["at"], row["champion"], row["champion_quality"], row["challenger_quality"],
@@ -123,5 +155,5 @@ def _monitoring(registry: Registry, tables: DeltaTables, version: str) -> Monito
 _BLOCKS = f"SELECT model, version, n, last_enqueued, verdicts FROM t WHERE segment = '{ALL}'"
 
 
-def _of(registry: Registry, version: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _of(registry: Registry, version: str, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if (row["model"], row["version"]) == (registry.model, version)]

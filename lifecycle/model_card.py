@@ -30,6 +30,25 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A version whose rows are among those of a later one: a retraining keeps the rows of the champion it replaces."""
+
+    version: str
+    made_for: str
+    rows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """When this version became the champion, or ceased to be."""
+
+    at: datetime
+    became: bool
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Monitoring:
     """What was seen of the version so far.
 
@@ -68,6 +87,8 @@ class CardFacts:
         training: which rows it was made from: the tag ``pegel.training``.
         baseline: what its baseline is of, in words; None if it has none.
         retraining: the incident and attempt that made it; '' if none did.
+        ancestors: whose rows are among its own, the youngest first.
+        moves: of the champion, to or from this version, in order.
         steps: of that retraining, in order.
         fairness: key below ``fairness/`` -> number, from its run.
         usage: what the usage policy says to people.
@@ -87,6 +108,8 @@ class CardFacts:
     training: Mapping[str, object] = field(default_factory=dict)
     baseline: str | None = None
     retraining: str = ""
+    ancestors: Sequence[Ancestor] = ()
+    moves: Sequence[Move] = ()
     steps: Sequence[Step] = ()
     fairness: Mapping[str, float] = field(default_factory=dict)
     usage: UsagePolicy = field(default_factory=UsagePolicy)
@@ -121,6 +144,13 @@ def _details(facts: CardFacts) -> str:
         ("Baseline", facts.baseline or "none: it cannot be watched for drift"),
         ("Pegel", facts.code_version),
     ]
+    rows += [
+        (
+            "Became champion" if move.became else "Ceased to be champion",
+            f"{_time(move.at)}, {move.reason}, by {move.by}",
+        )
+        for move in facts.moves
+    ]
     rows += [(f"Tag {name}", value) for name, value in sorted(facts.tags.items())]
     return table(("What", "Is"), rows)
 
@@ -146,8 +176,10 @@ def _training(facts: CardFacts) -> str:
         "Live rows are those of the tables predictions and feedback with a batch\\_id up to batch\\_id\\_max; number "
         "and checksum say whether they are still the same.\n"
     )
+    older: list[tuple[object, ...]] = [(a.version, a.made_for, a.rows) for a in facts.ancestors]
+    lineage = table(("Holds the rows of version", "Made for", "From"), older)
     live = facts.training.get("batch_id_max") is not None
-    return f"{named}\n{where}{again if live else ''}"
+    return f"{named}\n{where}{again if live else ''}" + (f"\n{lineage}" if lineage else "")
 
 
 def _evaluation(steps: Sequence[Step]) -> str:
@@ -164,8 +196,9 @@ def _fairness(numbers: Mapping[str, float]) -> str:
     rows: list[tuple[object, ...]] = [(name, f"{value:.4g}") for name, value in sorted(numbers.items())]
     left = len(rows) - MAX_LISTED
     text = table(("Metric / attribute / group", "Value"), rows[:MAX_LISTED])
-    more = f"\n{left} more numbers and the intervals are in fairness.json of the MLflow run.\n" if left > 0 else ""
-    return text + more or "No fairness metrics were logged for this version.\n"
+    more = f"{left} more numbers, and all" if left > 0 else "All"
+    whole = f"\n{more} groups with their n and intervals are in fairness.json of the MLflow run.\n"
+    return text + whole if text else "No fairness metrics were logged for this version.\n"
 
 
 def _monitoring(seen: Monitoring) -> str:

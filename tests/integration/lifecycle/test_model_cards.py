@@ -47,6 +47,7 @@ def test_a_version_has_its_card_when_it_is_registered(
     assert card.startswith("# carded-first, version 1\n")
     assert "| Serves as | champion |" in card
     assert "| Validation | passed |" in card
+    assert "UTC, first, by build-baseline |" in card
     assert "| parameter training\\_rows | 120 |" in card
     assert "social-scoring" in card
     assert "it was compared with no champion" in card
@@ -79,6 +80,9 @@ def test_a_card_tells_the_retraining_the_alerts_and_the_fairness_of_its_own_vers
     made.registry.client.log_metric(run_id, "fairness/accuracy_difference/channel", 0.125)
     made.registry.client.log_metric(run_id, "another", 1.0)
     facts = gather(made.registry, made.tables, "1", START)
+    assert [(ancestor.version, ancestor.rows) for ancestor in facts.ancestors] == [
+        ("0", "it is not in the registry any more")
+    ]
     assert [(step.state, step.challenger_quality) for step in facts.steps] == [("promoted", 0.75)]
     assert facts.fairness == {"accuracy_difference/channel": 0.125}
     assert facts.training["rows"] == 120

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -324,3 +325,20 @@ def test_each_state_is_a_record_of_the_trail_before_it_is_a_row_with_what_it_res
     known = ("champion", "challenger", "training_rows", "checksum", "champion_quality", "challenger_quality")
     assert {name: promoted[name] for name in known} == {name: rows["promoted"][name] for name in known}
     assert promoted["n"] == 60
+
+
+def test_the_card_of_a_proven_version_tells_its_comparison_its_move_and_whose_rows_it_holds(deploy):
+    made = deploy("with-card")
+    feed(made)
+    prove_on_wait(made)
+    assert retraining(made).run(ONSET) == "proven"
+    run_id = made.registry.client.get_model_version("with-card", "2").run_id
+    card = made.registry.client.download_artifacts(run_id, "model_card.md")
+    text = Path(card).read_text()
+    detail = row_of(made, "promoted")["detail"].partition("(")[0]
+    assert text.startswith("# with-card, version 2\n")
+    assert f"| {row_of(made, 'promoted')['champion_quality']:.1%} |" in text
+    assert detail in text
+    assert "| proven |" in text
+    assert "UTC, promoted, by incident-1:1 |" in text
+    assert "| 1 | no incident |" in text

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from pegel.conf.usage_statement import read_usage_statement
 from pegel.errors import SettingsError
 from pegel.lifecycle.markdown import MAX_CHARACTERS, escape, table
-from pegel.lifecycle.model_card import CardFacts, Monitoring, Step, render
+from pegel.lifecycle.model_card import Ancestor, CardFacts, Monitoring, Move, Step, render
 from pegel.schemas.usage_policy import ForbiddenUse, Risk, UsagePolicy
 
 GOLDEN = Path(__file__).with_name("model_card.golden.md")
@@ -34,6 +34,8 @@ FACTS = CardFacts(
     training={"batch_id_max": 41, "rows": 900, "checksum": "ab12", "holdout_share": 0.3},
     baseline="base-2 on grid grid-1: 270 newest labelled live rows",
     retraining="incident-1:1",
+    ancestors=[Ancestor("1", "no incident", '{"batch_id_max": null, "rows": 300, "source": "rows.jsonl"}')],
+    moves=[Move(NOON - timedelta(hours=1), became=True, by="incident-1:1", reason="promoted")],
     steps=[
         Step("started", NOON - timedelta(hours=3), "1", None, None, "onset 2026-11-27T08:00:00+00:00"),
         Step("promoted", NOON - timedelta(hours=1), "1", 0.71, 0.935, "on 60 validation rows it is right in 93.5%"),
@@ -146,6 +148,8 @@ def test_a_card_of_hostile_names_has_its_eight_sections_and_no_html(name, other)
         training={name: other, "batch_id_max": name},
         retraining=name,
         baseline=other,
+        ancestors=[Ancestor(name, other, name)],
+        moves=[replace(FACTS.moves[0], by=name, reason=other)],
         steps=[replace(FACTS.steps[1], detail=name, champion=other, state=other)],
         fairness={name: 1.0},
         usage=UsagePolicy(name, {other: Risk.LOW}, (ForbiddenUse(name, other),)),
