@@ -106,7 +106,7 @@ def _ancestors(registry: Registry, retrainings: Sequence[Row], retraining: str) 
             tags = registry.tags(parent)
         except OutsideError:
             # Somebody has deleted it; its rows live on in the younger one.
-            found.append(Ancestor(parent, "", "it is not in the registry any more"))
+            found.append(Ancestor(parent, "", "it could not be found in the registry"))
             break
         retraining = tags.get(TAG_RETRAINING, "")
         made_for = f"retraining {retraining}" if retraining else "no incident"

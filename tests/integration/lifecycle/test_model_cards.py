@@ -81,7 +81,7 @@ def test_a_card_tells_the_retraining_the_alerts_and_the_fairness_of_its_own_vers
     made.registry.client.log_metric(run_id, "another", 1.0)
     facts = gather(made.registry, made.tables, "1", START)
     assert [(ancestor.version, ancestor.rows) for ancestor in facts.ancestors] == [
-        ("0", "it is not in the registry any more")
+        ("0", "it could not be found in the registry")
     ]
     assert [(step.state, step.challenger_quality) for step in facts.steps] == [("promoted", 0.75)]
     assert facts.fairness == {"accuracy_difference/channel": 0.125}
