@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,16 @@ def _kernels(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without content; making its tables takes seconds, so each notebook gets a copy."""
+    import mlflow
+
+    store = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{store}").search_experiments()
+    return store
+
+
 def _read(name: str) -> Any:
     return nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
 
@@ -43,7 +54,10 @@ def test_notebook_is_kept_without_outputs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_runs_and_what_it_shows_is_so(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs_and_what_it_shows_is_so(
+    name: str, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.setenv("JUPYTER_PATH", str(_kernels(tmp_path / "jupyter")))
     monkeypatch.setenv("PEGEL_NOTEBOOK_FOLDER", str(tmp_path))
     for variable in [variable for variable in os.environ if variable.startswith("PEGEL_EVENTHUBS")]:
