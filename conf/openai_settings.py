@@ -62,7 +62,7 @@ class OpenAiSettings(Section):
     timeout_seconds: float = Field(default=30.0, gt=0)
     max_retries: int = Field(default=2, ge=0)
     max_retry_wait_seconds: float = Field(default=5.0, ge=0)
-    """A caller of one text waits so long for another try; a longer Retry-After is handed on to it."""
+    """So long is waited for another try; a longer Retry-After is handed on to the caller."""
     concurrency: int = Field(default=8, gt=0)
     """So many texts of one batch are asked at the same time."""
     max_output_tokens: int = Field(default=64, gt=0)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from pegel.errors import ContractError
-from pegel.lifecycle.registry import LoadedModel
+from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.schemas import grids
 from pegel.schemas.grids import Grid, GridColumn, grid_from_row
 from pegel.schemas.model_io import Answer

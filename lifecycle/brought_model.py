@@ -8,8 +8,8 @@ import yaml
 
 from pegel.errors import SettingsError
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
+from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.lifecycle.model_logging import log_training_rows
-from pegel.lifecycle.registry import LoadedModel
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn
 from pegel.schemas.model_io import Answer
 

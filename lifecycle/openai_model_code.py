@@ -25,8 +25,6 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from tenacity.wait import wait_random_exponential
 
 SCOPE = "https://ai.azure.com/.default"
-BATCH_PATIENCE_SECONDS = 120.0
-"""Who asks many texts at once waits for a limit of requests a minute to pass."""
 BACKOFF_CAP_SECONDS = 8.0
 DECIMALS = 6
 """Probabilities are rounded, so that an event's JSON holds exactly what the baseline counted."""
@@ -87,7 +85,7 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
             base_url=self._config["base_url"],
             api_key=_key_source(self._config),
             timeout=self._config["timeout_seconds"],
-            max_retries=0,  # the SDK waits up to 120 s, which a caller of one text cannot
+            max_retries=0,  # the SDK would wait up to 120 s, which no caller of /predict can
         )
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -95,10 +93,10 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
         del context, params
         texts = [str(text) for text in model_input["text"]]
         if len(texts) == 1:
-            rows = [self._answer(texts[0], self._config["max_retry_wait_seconds"])]
+            rows = [self._answer(texts[0])]
         else:
             with ThreadPoolExecutor(self._config["concurrency"], thread_name_prefix="openai") as workers:
-                rows = list(workers.map(lambda text: self._answer(text, BATCH_PATIENCE_SECONDS), texts))
+                rows = list(workers.map(self._answer, texts))
         return pd.DataFrame(rows, columns=["output", "probabilities", "features", "event", "error"])
 
     def predict_stream(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Iterator[Row]:
@@ -109,7 +107,7 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
         (text,) = (given,) if isinstance(given, str) else (str(text) for text in given)
         reply = _Reply()
         try:
-            with self._ask(text, self._config["max_retry_wait_seconds"], stream=True) as chunks:
+            with self._ask(text, stream=True) as chunks:
                 for chunk in chunks:
                     if piece := reply.take(chunk):
                         yield {"delta": piece}
@@ -118,15 +116,15 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
         else:
             yield {"answer": self._row(reply)}
 
-    def _answer(self, text: str, patience_seconds: float) -> Row:
+    def _answer(self, text: str) -> Row:
         reply = _Reply()
         try:
-            reply.take(self._ask(text, patience_seconds, stream=False))
+            reply.take(self._ask(text, stream=False))
         except Exception as error:  # a row that fails must not take the others along
             return self._failed(error, reply)
         return self._row(reply)
 
-    def _ask(self, text: str, patience_seconds: float, *, stream: bool) -> Any:
+    def _ask(self, text: str, *, stream: bool) -> Any:
         optional: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
         if self._config["temperature"] is not None:
             optional["temperature"] = self._config["temperature"]
@@ -134,7 +132,7 @@ class OpenAiPrompt(PythonModel):  # type: ignore[misc]
             optional["logprobs"] = True
         tries = Retrying(
             stop=stop_after_attempt(self._config["max_retries"] + 1),
-            retry=retry_if_exception(lambda error: _is_passing(error, patience_seconds)),
+            retry=retry_if_exception(lambda error: _is_passing(error, self._config["max_retry_wait_seconds"])),
             wait=_wait,
             reraise=True,
         )

@@ -25,8 +25,9 @@ from pegel.lifecycle.baseline import (
 from pegel.lifecycle.card_facts import log_card
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
+from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.lifecycle.promotion import FIRST, Promotion, promote
-from pegel.lifecycle.registry import LoadedModel, Registry
+from pegel.lifecycle.registry import Registry
 from pegel.schemas import model_io
 from pegel.schemas.model_io import Answer
 from pegel.tables.delta import DeltaTables

@@ -6,9 +6,8 @@ Setting a tag or an alias to what it already is changes nothing, so that a resta
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 from pegel.conf.settings import MlflowSettings, Settings
 from pegel.errors import OutsideError
 from pegel.lifecycle.labelled_text import TRAINING_FILE, TRAINING_FOLDER, LabelledText, read_labelled_texts
-from pegel.schemas.model_io import TAG_VALIDATION, TEXT, VALIDATION_PASSED, Answer, FailureType, answers_of
+from pegel.lifecycle.loaded_model import LoadedModel
+from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PASSED
 
 REQUEST_TIMEOUT_SECONDS = 30
 REQUEST_RETRIES = 3
@@ -24,35 +24,6 @@ REQUEST_RETRIES = 3
 
 _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _SQLITE = "sqlite:///"
-_OF_THE_TEXT = (FailureType.CONTENT_FILTER, FailureType.BAD_REQUEST)
-"""Failures that another try would repeat: they are the version's answer to that text."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A version that is in memory and answers."""
-
-    version: str
-    model: Any
-
-    def answer(self, texts: Sequence[str]) -> list[Answer]:
-        """Answer every text, in order. A text that the model's service refuses for what it says has a failure.
-
-        Raises:
-            OutsideError: if the service that the model asks was down, busy or closed to it: what a version is worth
-                cannot be said while half of its answers are missing.
-        """
-        import pandas as pd  # type: ignore[import-untyped]
-
-        answers = answers_of(self.model.predict(pd.DataFrame({TEXT: list(texts)}))) if texts else []
-        lost = [a.failure for a in answers if a.failure is not None and a.failure.type not in _OF_THE_TEXT]
-        if lost:
-            msg = (
-                f"version {self.version} could not answer {len(lost)} of {len(answers)} texts: {lost[0].message}; "
-                "see to the service and start this again"
-            )
-            raise OutsideError(msg)
-        return answers
 
 
 def connect(settings: MlflowSettings, *, timeout_seconds: int, retries: int) -> Any:

@@ -163,12 +163,6 @@ def test_short_retry_after_is_waited_for_and_a_long_one_is_not(resource: LocalOp
     assert stream(made, "play a song")[1].output == "music"
 
 
-def test_batch_waits_longer_than_a_single_caller(resource: LocalOpenAi, model: Model) -> None:
-    resource.script(Fault(429, {"retry-after-ms": "20"}))
-    made = model(max_retries=1, max_retry_wait_seconds=0)
-    assert [answer.output for answer in ask(made, "play a song", "set an alarm")] == ["music", "alarm"]
-
-
 def test_retries_end(resource: LocalOpenAi, model: Model) -> None:
     before = len(resource.calls)
     resource.script(*[Fault(503, {"retry-after-ms": "1"})] * 3)

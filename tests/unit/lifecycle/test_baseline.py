@@ -14,7 +14,7 @@ from pegel.lifecycle.baseline import (
     stored_baseline,
     watched_values,
 )
-from pegel.lifecycle.registry import LoadedModel
+from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.lifecycle.text_classifier import WATCHED
 from pegel.schemas.grids import ABOVE, NUMERIC, GridColumn
 from pegel.schemas.model_io import Answer
