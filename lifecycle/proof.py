@@ -5,10 +5,10 @@
 The proof rests on the first ``proof_windows`` final windows of the new version that start after the promotion and have
 labels for at least half of their events. It holds if
 
-- of the version's arrival blocks up to the end of the last of them, there is at least one, and at most
-  ``proof_max_loud_share`` are loud: some column rang there with an effect of ``proof_min_effect`` or more. One loud
-  block can be chance, and rings on while it is pooled with its neighbours; a version that drifts from its baseline is
-  loud in nearly all;
+- of the version's arrival blocks up to the end of the last of them, at most ``proof_max_loud_share`` are loud: some
+  column rang there with an effect of ``proof_min_effect`` or more. One loud block can be chance, and rings on while it
+  is pooled with its neighbours; a version that drifts from its baseline is loud in nearly all. Where the stream lags, a
+  single block may outlast all these windows; then that one counts;
 - the accuracy over these windows is not below the old champion's before the onset by more than
   ``proof_quality_margin``.
 """
@@ -74,17 +74,18 @@ def judge(
         settings: the bounds.
 
     Returns:
-        None while there are too few windows with enough labels.
+        None while there are too few windows with enough labels, or no block.
     """
     complete = sorted((w for w in windows if w.completeness >= MIN_COMPLETENESS), key=lambda w: w.start)
     judged = complete[: settings.proof_windows]
-    if len(judged) < settings.proof_windows:
+    if len(judged) < settings.proof_windows or not blocks:
         return None
     end = max(window.end for window in judged)
-    covered = [block for block in blocks if block.last_enqueued <= end]
+    in_order = sorted(blocks, key=lambda block: block.last_enqueued)
+    covered = [block for block in in_order if block.last_enqueued <= end] or in_order[:1]
     loud = sum(block.effect >= settings.proof_min_effect for block in covered)
     accuracy = mean_accuracy(judged) or 0.0
-    quiet = bool(covered) and loud <= settings.proof_max_loud_share * len(covered)
+    quiet = loud <= settings.proof_max_loud_share * len(covered)
     good = accuracy >= reference - settings.proof_quality_margin
     return Proof(
         quiet and good,

@@ -247,7 +247,7 @@ class Retraining:
                 proof = Proof(
                     False,
                     f"within {self._retrain.proof_timeout_seconds:.0f} s there were fewer than "
-                    f"{self._retrain.proof_windows} final windows with labels for half of their events",
+                    f"{self._retrain.proof_windows} final windows with labels for half of their events, or no block",
                 )
             if proof is not None:
                 return self._conclude(record, proof)

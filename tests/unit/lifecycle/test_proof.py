@@ -53,10 +53,20 @@ def test_proof_ignores_what_came_after_its_windows() -> None:
     assert found.proven
 
 
-def test_proof_fails_without_any_block() -> None:
-    found = judge(WINDOWS, [], 0.9, SETTINGS)
-    assert found is not None
-    assert not found.proven
+def test_proof_waits_for_a_block() -> None:
+    assert judge(WINDOWS, [], 0.9, SETTINGS) is None
+
+
+@pytest.mark.parametrize(("effect", "proven"), [(0.0, True), (0.3, False)])
+def test_proof_takes_the_first_block_where_the_stream_lags_so_far_that_it_outlasts_the_windows(
+    effect: float, proven: bool
+) -> None:
+    lagging = [block(20, effect=effect), block(30, effect=0.3 - effect)]
+    for blocks in (lagging, lagging[::-1]):
+        found = judge(WINDOWS, blocks, 0.9, SETTINGS)
+        assert found is not None
+        assert found.proven is proven
+        assert "of 1 blocks" in found.detail
 
 
 @pytest.mark.parametrize(("reference", "proven"), [(0.94, True), (0.96, False)])
