@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from pegel import __version__
 from pegel.serving.body_limit import BodyLimit
 from pegel.serving.metrics import CONTENT_TYPE
-from pegel.serving.openapi_description import EVENT_STREAM, describe, problems, takes
+from pegel.serving.openapi_description import EVENT_STREAM, an_event, describe, problems, takes
 from pegel.serving.openapi_page import render_openapi_page
 from pegel.serving.requests import BatchAnswer, FeedbackAnswer, Health, Live, PredictAnswer
 from pegel.serving.routes import Routes
@@ -22,7 +22,7 @@ BYTES_PER_CHARACTER = 12
 """The most that JSON needs for one: a surrogate pair in escapes."""
 
 _REFUSED = (401, 403, 408, 413, 415, 422, 429, 503)
-_STREAM = {200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
+_STREAM = {200: {"content": {EVENT_STREAM: {"schema": an_event()}}}}
 _NOT_READY = {503: {"model": Health, "description": "no champion is loaded"}}
 
 

@@ -19,18 +19,12 @@ from pegel.serving.champion import ServedModel
 from pegel.serving.http_answers import answered, problem_of
 from pegel.serving.openapi_description import EVENT_STREAM
 from pegel.serving.refusal import Refusal
-from pegel.serving.requests import PredictAnswer
+from pegel.serving.requests import Delta, PredictAnswer
 from pegel.serving.service import Serving, time_limit
 from pegel.serving.work import Work
 
 HUNG_UP = "client_disconnected"
 """The error type of the event of an answer that nobody waited for."""
-
-
-class Delta(BaseModel):
-    """A piece of the answer's text."""
-
-    delta: str
 
 
 class EventStream:

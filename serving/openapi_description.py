@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 
 from pegel.serving.authentication import KEY_HEADER
 from pegel.serving.http_answers import JSON
-from pegel.serving.requests import BatchRequest, FeedbackRequest, PredictRequest, Problem
+from pegel.serving.requests import BatchRequest, Delta, FeedbackRequest, PredictRequest, Problem
 
 EVENT_STREAM = "text/event-stream"
 
@@ -57,18 +57,36 @@ def takes(*models: str) -> dict[str, Any]:
     }
 
 
+def an_event() -> dict[str, Any]:
+    """One of the events of a stream; before OpenAPI 3.2 the schema of a stream is that of its items."""
+    kinds = {"delta": "Delta", "answer": "PredictAnswer", "problem": "Problem"}
+    return {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "event": {"const": kind},
+                    "data": {"type": "string", "contentMediaType": JSON, "contentSchema": {"$ref": _REF + model}},
+                },
+                "required": ["event", "data"],
+            }
+            for kind, model in kinds.items()
+        ]
+    }
+
+
 def describe(app: FastAPI) -> None:
-    """Add the bodies' schemas, and how callers are known, to the description of an application."""
+    """Add the schemas of bodies and events, and how callers are known, to the description of an application."""
     plain = app.openapi
-    _, bodies = models_json_schema(
-        [(PredictRequest, "validation"), (BatchRequest, "validation"), (FeedbackRequest, "validation")],
+    _, added = models_json_schema(
+        [(model, "validation") for model in (PredictRequest, BatchRequest, FeedbackRequest, Delta)],
         ref_template=_REF + "{model}",
     )
 
     def described() -> dict[str, Any]:
         description = plain()
         components = description.setdefault("components", {})
-        components["schemas"] = bodies["$defs"] | components.get("schemas", {})
+        components["schemas"] = added["$defs"] | components.get("schemas", {})
         components["securitySchemes"] = _SCHEMES
         return description
 

@@ -15,7 +15,7 @@ Value = Annotated[str, Field(max_length=128)]
 class PredictInput(BaseModel):
     """A text to answer. ``id`` names the prediction; one that is repeated with its id is counted once."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     text: str
     segments: dict[Name, Value] = Field(default_factory=dict, max_length=MAX_SEGMENTS)
@@ -36,7 +36,7 @@ class PredictRequest(PredictInput):
 class BatchRequest(BaseModel):
     """Several texts; each is answered, counted and, where it must be, refused by itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     inputs: Annotated[list[PredictInput], Field(min_length=1)]
     purpose: Name | None = None
@@ -59,6 +59,12 @@ class PredictAnswer(BaseModel):
     review: Review | None = None
     finish_reason: str | None = None
     trace_id: str | None = None
+
+
+class Delta(BaseModel):
+    """A piece of an answer's text."""
+
+    delta: str
 
 
 class Problem(BaseModel):
@@ -85,7 +91,7 @@ class BatchAnswer(BaseModel):
 class FeedbackRequest(BaseModel):
     """The true class of an earlier prediction, told by its id and time; ``trace_id`` if the answer had one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     event_id: Identifier
     prediction_time: AwareDatetime
