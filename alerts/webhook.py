@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -17,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from pegel.alerts.intake import CALL, Intake
 from pegel.alerts.webhook_call import CallError
+from pegel.alerts.webhook_description import RESPONSES, TAKES, Health, Taken, describe
 from pegel.conf.bearer_token import TokenCheck, TokenError
 from pegel.tables.audit import AuditTrail
 
@@ -64,10 +64,10 @@ def create_app(
     app = FastAPI(title="Pegel webhook", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/health")
-    async def _health() -> dict[str, Any]:
-        return {"status": "ok", "waiting": len(intake.waiting)}
+    async def _health() -> Health:
+        return Health(status="ok", waiting=len(intake.waiting))
 
-    @app.post("/alerts/azure")
+    @app.post("/alerts/azure", status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=TAKES)
     async def _azure(request: Request) -> JSONResponse:
         try:
             return await _take(request, intake, tokens)
@@ -87,6 +87,7 @@ def create_app(
             )  # fmt: skip
         return answer.response()
 
+    describe(app)
     return app
 
 

@@ -11,7 +11,10 @@ from pegel.errors import ContractError
 SCHEMA_ID = "azureMonitorCommonAlertSchema"
 FIRED = "Fired"
 
-_LONGEST_FIELD = 1_000
+ESSENTIALS = ("alertId", "monitorCondition", "firedDateTime", "alertRule")
+"""What names a call; without them it is none."""
+
+LONGEST_FIELD = 1_000
 
 
 class CallError(ContractError):
@@ -50,9 +53,7 @@ def parse_call(body: bytes) -> WebhookCall:
         raise CallError(f"the body is not of schema {SCHEMA_ID}; turn the common alert schema on in the action group")
     data = _mapping(payload.get("data"))
     essentials = _mapping(data.get("essentials"))
-    alert_id, condition, fired_at, rule = (
-        _short_text(essentials, name) for name in ("alertId", "monitorCondition", "firedDateTime", "alertRule")
-    )
+    alert_id, condition, fired_at, rule = (_short_text(essentials, name) for name in ESSENTIALS)
     dimensions = _dimensions(_mapping(data.get("alertContext")))
     return WebhookCall(
         hashlib.sha256(f"{alert_id}|{condition}|{fired_at}".encode("utf-8", "replace")).hexdigest()[:32],
@@ -66,7 +67,7 @@ def parse_call(body: bytes) -> WebhookCall:
 
 def _short_text(essentials: Mapping[str, Any], name: str) -> str:
     value = essentials.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_FIELD:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_FIELD:
         raise CallError(f"data.essentials.{name} is missing or not a short text")
     # A lone surrogate is valid JSON and cannot be stored.
     return value.encode("utf-8", "replace").decode("utf-8")
@@ -77,7 +78,7 @@ def _dimensions(context: Mapping[str, Any]) -> dict[str, str]:
     for part in _items(_mapping(context.get("condition")).get("allOf")):
         for dimension in _items(_mapping(part).get("dimensions")):
             name, value = _mapping(dimension).get("name"), _mapping(dimension).get("value")
-            if isinstance(name, str) and isinstance(value, str) and len(value) <= _LONGEST_FIELD:
+            if isinstance(name, str) and isinstance(value, str) and len(value) <= LONGEST_FIELD:
                 value = value.encode("utf-8", "replace").decode("utf-8")
                 found[name] = value if found.get(name, value) == value else ""
     return found

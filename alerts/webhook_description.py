@@ -1,0 +1,73 @@
+"""What the webhook takes and answers, as OpenAPI says it. Published nowhere: tests hold the webhook to it. Pure."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from pegel.alerts.intake import Outcome
+from pegel.alerts.webhook_call import ESSENTIALS, LONGEST_FIELD, SCHEMA_ID
+
+
+class Taken(BaseModel):
+    """The call was taken; what came of it."""
+
+    outcome: Outcome
+    detail: str
+
+
+class Refused(BaseModel):
+    """The call was not taken; why."""
+
+    detail: str
+
+
+class Health(BaseModel):
+    """The webhook answers; how many calls have not started their retraining yet."""
+
+    status: str
+    waiting: int
+
+
+_WORDS = {
+    400: "the body is no common alert",
+    401: "the token proves nothing",
+    403: "the token is for somebody else",
+    408: "the body took too long to arrive",
+    413: "the body is too large",
+    503: "the call could not be taken now",
+}
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": Taken, "description": "the call was taken before"},
+    **{status: {"model": Refused, "description": words} for status, words in _WORDS.items()},
+}
+
+_TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_FIELD}
+_ESSENTIALS = {"type": "object", "required": list(ESSENTIALS), "properties": dict.fromkeys(ESSENTIALS, _TEXT)}
+_CALL = {
+    "type": "object",
+    "required": ["schemaId", "data"],
+    "properties": {
+        "schemaId": {"const": SCHEMA_ID},
+        "data": {"type": "object", "required": ["essentials"], "properties": {"essentials": _ESSENTIALS}},
+    },
+}
+
+TAKES: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _CALL}}},
+    "security": [{"EntraToken": []}],
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Add how the caller is known to the description of the application."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        description = plain()
+        schemes = {"EntraToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        description.setdefault("components", {})["securitySchemes"] = schemes
+        return description
+
+    app.openapi = described  # type: ignore[method-assign]
