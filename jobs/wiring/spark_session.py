@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from pyspark.sql import SparkSession
 
+from pegel.jobs.wiring.quick_start import start_options
+
 DELTA_JAR = "io.delta:delta-spark_4.2_2.13:4.4.0"
 KAFKA_JAR = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0"
 PACKAGES = (DELTA_JAR, KAFKA_JAR)
@@ -46,7 +48,8 @@ def build_session(name: str, conf: Mapping[str, str] | None = None) -> SparkSess
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return builder.getOrCreate()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    for key, value in {**LOCAL, "spark.jars.packages": ",".join(PACKAGES), **(conf or {})}.items():
+    own = conf or {}
+    for key, value in {**LOCAL, **own, **start_options(PACKAGES, own)}.items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
