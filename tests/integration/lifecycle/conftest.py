@@ -1,18 +1,20 @@
 """One MLflow store and one trained model for all tests here, and tables as the stream would have written them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from equipment.openai_resource import KEY, KEY_VARIABLE, local_resource, openai_settings
 
 from pegel.conf.settings import Settings
-from pegel.lifecycle import registration, text_classifier
+from pegel.lifecycle import registration, retraining, text_classifier
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registration import RegisteredVersion, register_first
 from pegel.lifecycle.registry import Registry
+from pegel.local.openai import LocalOpenAi
 from pegel.tables.delta import DeltaTables
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
@@ -232,5 +234,27 @@ def deploy(
             patch.setattr(registration, "check_loads_in_clean_process", lambda *_: None)
             made.register_champion()
         return made
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def resource() -> Iterator[LocalOpenAi]:
+    with local_resource() as server:
+        yield server
+
+
+@pytest.fixture
+def prompted(
+    resource: LocalOpenAi, undeployed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """A model whose versions are prompts; the clean process, which takes seconds, has a test of its own."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    for module in (registration, retraining):
+        monkeypatch.setattr(module, "check_loads_in_clean_process", lambda *_: None)
+
+    def make(name: str, *, kind: str = "openai_prompt", **change: Any) -> Any:
+        openai = openai_settings(resource, **change).model_dump()
+        return undeployed(name, model={"name": name, "kind": kind}, openai=openai)
 
     return make

@@ -36,7 +36,7 @@ def folder(champion: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import mlflow
 
     into = str(tmp_path_factory.mktemp("volume"))
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri="models:/shared/1", dst_path=into))
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{champion.registry.model}/1", dst_path=into))
 
 
 def write(path: Path, numbers: range) -> Path:

@@ -1,16 +1,15 @@
 """Versions that are prompts or fine-tuned deployments: registered, retrained and proven as any other is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from equipment.openai_resource import BASE_MODEL, DEPLOYMENT, KEY, KEY_VARIABLE, local_resource, openai_settings
+from equipment.openai_resource import BASE_MODEL, DEPLOYMENT, KEY, KEY_VARIABLE, local_resource
 
 from pegel.errors import OutsideError, SettingsError
-from pegel.lifecycle import registration, retraining
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.onset import Onset
@@ -30,28 +29,6 @@ WORDS = {
     "home": ("dim", "lights", "door", "heater"),
     "travel": ("book", "flight", "hotel", "train"),
 }
-
-
-@pytest.fixture(scope="module")
-def resource() -> Iterator[LocalOpenAi]:
-    with local_resource() as server:
-        yield server
-
-
-@pytest.fixture
-def prompted(
-    resource: LocalOpenAi, undeployed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Any]:
-    """A model whose versions are prompts; the clean process, which takes seconds, has a test of its own."""
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
-    for module in (registration, retraining):
-        monkeypatch.setattr(module, "check_loads_in_clean_process", lambda *_: None)
-
-    def make(name: str, *, kind: str = "openai_prompt", **change: Any) -> Any:
-        openai = openai_settings(resource, **change).model_dump()
-        return undeployed(name, model={"name": name, "kind": kind}, openai=openai)
-
-    return make
 
 
 def prompts_of(made: Any) -> list[str]:
