@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from equipment.openai_resource import DEPLOYMENT, KEY_VARIABLE, local_resource, model_of
+from equipment.openai_resource import KEY as OPENAI_KEY
 
 from pegel.conf.settings import Settings
+from pegel.local.openai import Fault
 from pegel.schemas.events import FeedbackEvent
-from pegel.schemas.model_io import Answer, Failure, FailureType
+from pegel.schemas.model_io import TEXT, Answer, Failure, FailureType, answers_of
 from pegel.serving.call import Call
 from pegel.serving.tracing import Tracing, is_sampled, trace_id_of
 
@@ -358,3 +363,33 @@ def test_openai_spans_lie_below_the_call_and_are_masked(
     assert b"outside of any call" not in found
     if not stream:
         assert below.get_attribute("mlflow.chat.tokenUsage")["total_tokens"] == 7
+
+
+def test_the_prompts_own_calls_lie_below_and_those_that_failed_too(
+    traced: Make, tmp_path: Path, everything_stored: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, OPENAI_KEY)
+    settings = traced()
+    with local_resource() as resource, _started(settings) as calls:
+        model = model_of(resource, tmp_path)
+        _until(lambda: calls.tracing._integrated)
+
+        def ask(text: str) -> Answer:
+            return answers_of(model.predict(None, pd.DataFrame({TEXT: [text]})))[0]
+
+        good = calls.ask("prompt-good", f"please play the song for {SECRET}", ask)
+        resource.script(Fault(400))
+        bad = calls.ask("prompt-bad", f"set the timer for {SECRET}", ask)
+    assert good.answer is not None
+    assert good.answer.failure is None
+    root, below = sorted(_stored(settings, good.trace_id or "").data.spans, key=lambda span: span.parent_id is not None)
+    assert (below.parent_id, below.inputs["model"]) == (root.span_id, DEPLOYMENT)
+    usage = below.get_attribute("mlflow.chat.tokenUsage")
+    assert usage["input_tokens"] == good.answer.event_fields["gen_ai.usage.input_tokens"]
+    assert bad.answer is not None
+    assert bad.answer.failure is not None
+    failed = _stored(settings, bad.trace_id or "")
+    assert failed.info.state.value == "ERROR"
+    assert [span.status.status_code.value for span in failed.data.spans] == ["ERROR", "ERROR"]
+    found = everything_stored()
+    assert [secret for secret in (*SECRETS, OPENAI_KEY.encode()) if secret in found] == []
