@@ -69,6 +69,7 @@ def _register(name: str, prompt: Prompt, why: str) -> Any:
     import mlflow
 
     template = [{"role": "system", "content": prompt.system}, {"role": "user", "content": "{{text}}"}]
+    # A registry that does not know "latest" gives none, and then a version is registered twice rather than never.
     newest = mlflow.genai.load_prompt(
         f"prompts:/{name}@latest", allow_missing=True, link_to_model=False, cache_ttl_seconds=0
     )
