@@ -62,11 +62,13 @@ class _Reply:
             self.usage = part.usage.model_dump()
         added = ""
         for choice in part.choices[:1]:
-            said = choice.delta if hasattr(choice, "delta") else choice.message
-            self.finish_reason = choice.finish_reason or self.finish_reason
+            # Where filters run beside the stream, their chunks have annotations and nothing else.
+            said = getattr(choice, "delta", None) or getattr(choice, "message", None)
+            self.finish_reason = getattr(choice, "finish_reason", None) or self.finish_reason
             _keep_worst(self.completion_filter, (choice.model_extra or {}).get("content_filter_results") or {})
             self.refused = self.refused or bool(getattr(said, "refusal", None))
-            self.logprobs += [token.logprob for token in (choice.logprobs and choice.logprobs.content) or []]
+            logprobs = getattr(getattr(choice, "logprobs", None), "content", None)
+            self.logprobs += [token.logprob for token in logprobs or []]
             added = getattr(said, "content", None) or ""
         self.text += added
         return added

@@ -34,6 +34,8 @@ class Completion:
     prompt_filter: Results | None
     answer_filter: Results | None
     usage: dict[str, Any]
+    filters_beside: bool = False
+    """Whether the filters run beside the stream: pieces go out at once, and their annotations follow."""
 
     def body(self) -> dict[str, Any]:
         """The whole answer."""
@@ -58,6 +60,8 @@ class Completion:
         yield self._chunk({"role": "assistant", "content": "", "refusal": None})
         for i, token in enumerate(self.tokens):
             yield self._chunk({"content": token}, logprobs=self._logprobs([i]))
+            if self.filters_beside:
+                yield self._annotation(i)
         yield self._chunk({}, finish_reason=self.finish_reason)
         if self.request.stream_options is not None and self.request.stream_options.include_usage:
             yield self._head("chat.completion.chunk") | {"choices": [], "usage": self.usage}
@@ -74,9 +78,17 @@ class Completion:
         self, delta: dict[str, Any], *, finish_reason: str | None = None, logprobs: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": logprobs}
-        if self.answer_filter is not None and (finish_reason or "content" in delta):
+        annotated = self.answer_filter is not None and not self.filters_beside
+        if annotated and (finish_reason or "content" in delta):
             choice["content_filter_results"] = self.answer_filter
         return self._head("chat.completion.chunk") | {"choices": [choice]}
+
+    def _annotation(self, upto: int) -> dict[str, Any]:
+        start, end = len("".join(self.tokens[:upto])), len("".join(self.tokens[: upto + 1]))
+        offsets = {"check_offset": start, "start_offset": start, "end_offset": end}
+        choice = {"index": 0, "finish_reason": None, "content_filter_offsets": offsets}
+        choice["content_filter_results"] = self.answer_filter or {}
+        return {"id": "", "object": "", "created": 0, "model": "", "choices": [choice]}
 
     def _logprobs(self, positions: Sequence[int]) -> dict[str, Any] | None:
         if not self.request.logprobs:
@@ -94,7 +106,15 @@ class Completion:
         return {"content": content, "refusal": None}
 
 
-def complete(request: ChatRequest, model: str, number: int, known: Sequence[Example], fault: Fault) -> Completion:
+def complete(
+    request: ChatRequest,
+    model: str,
+    number: int,
+    known: Sequence[Example],
+    fault: Fault,
+    *,
+    filters_beside: bool = False,
+) -> Completion:
     """Answer a request.
 
     Args:
@@ -103,6 +123,7 @@ def complete(request: ChatRequest, model: str, number: int, known: Sequence[Exam
         number: how many requests came before, for the id.
         known: what the model was fine-tuned on.
         fault: what goes wrong with the filters.
+        filters_beside: whether the filters run beside a stream.
 
     Raises:
         ApiError: 400, if the prompt is filtered or too long.
@@ -137,6 +158,7 @@ def complete(request: ChatRequest, model: str, number: int, known: Sequence[Exam
         prompt_filter=prompt_filter,
         answer_filter=answer_filter,
         usage=_usage(messages, asked, len(said_tokens)),
+        filters_beside=filters_beside,
     )
 
 

@@ -37,10 +37,17 @@ _NO_FAULT = Fault()
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployment: the model that it runs, and how many requests a minute it takes (None: any number)."""
+    """A deployment.
+
+    Attributes:
+        model: what it runs.
+        requests_per_minute: how many it takes; None for any number.
+        filters_beside: whether its filters run beside a stream, as with the asynchronous filter.
+    """
 
     model: str
     requests_per_minute: int | None = None
+    filters_beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +188,11 @@ class LocalOpenAi:
             raise no_deployment()
         headers = self._limited(asked.model)
         self._asked += 1
-        completion = complete(asked, model, self._asked, self._learned(model), fault)
+        made = self._deployments.get(asked.model)
+        completion = complete(
+            asked, model, self._asked, self._learned(model), fault,
+            filters_beside=made is not None and made.filters_beside,
+        )  # fmt: skip
         if asked.stream:
             return StreamingResponse(
                 _events(completion, fault.cut_after), media_type="text/event-stream", headers=headers

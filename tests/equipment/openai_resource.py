@@ -17,6 +17,7 @@ KEY = "the-key-of-this-test"
 KEY_VARIABLE = "PEGEL_TEST_OPENAI_KEY"
 DEPLOYMENT = "intents"
 LIMITED = "intents-limited"
+BESIDE = "intents-filtered-beside"
 BASE_MODEL = "local-base-2026"
 MODEL = "local-model-2026"
 
@@ -33,8 +34,12 @@ EXAMPLES = [
 
 @contextmanager
 def local_resource(**options: Any) -> Iterator[LocalOpenAi]:
-    """A resource that runs, with one deployment without and one with a limit of 2 requests a minute."""
-    deployments = {DEPLOYMENT: Deployment(MODEL), LIMITED: Deployment(MODEL, requests_per_minute=2)}
+    """A resource that runs: a usual deployment, one with 2 requests a minute, one whose filters run beside streams."""
+    deployments = {
+        DEPLOYMENT: Deployment(MODEL),
+        LIMITED: Deployment(MODEL, requests_per_minute=2),
+        BESIDE: Deployment(MODEL, filters_beside=True),
+    }
     server = LocalOpenAi(deployments, KEY, base_models=[BASE_MODEL], **options)
     server.start()
     try:

@@ -5,7 +5,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from equipment.openai_resource import DEPLOYMENT, EXAMPLES, KEY, KEY_VARIABLE, LIMITED, MODEL, local_resource, model_of
+from equipment.openai_resource import (
+    BESIDE,
+    DEPLOYMENT,
+    EXAMPLES,
+    KEY,
+    KEY_VARIABLE,
+    LIMITED,
+    MODEL,
+    local_resource,
+    model_of,
+)
 
 from pegel.local.openai import Fault, LocalOpenAi
 from pegel.schemas import model_io
@@ -85,6 +95,18 @@ def test_stream_ends_with_the_answer_that_predict_gives(model: Model) -> None:
     differing = {"gen_ai.response.id"}
     kept = {name: value for name, value in answer.event_fields.items() if name not in differing}
     assert kept == {name: value for name, value in whole.event_fields.items() if name not in differing}
+
+
+def test_filters_that_run_beside_the_stream_are_heard_too(resource: LocalOpenAi, model: Model) -> None:
+    made = model(deployment=BESIDE)
+    deltas, answer = stream(made, "wake me please")
+    assert "".join(deltas) == answer.output == "alarm"
+    assert (answer.features["prompt_filter"], answer.features["completion_filter"]) == ("safe", "safe")
+    assert answer.event_fields["gen_ai.response.id"].startswith("chatcmpl-")
+    resource.script(Fault(filter_answer=True))
+    _, withheld = stream(made, "wake me please")
+    assert failure(withheld) == (FailureType.CONTENT_FILTER, None)
+    assert withheld.features["completion_filter"] == "medium"
 
 
 def test_answer_outside_the_labels_is_said_to_be_unknown(model: Model) -> None:
