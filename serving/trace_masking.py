@@ -13,6 +13,7 @@ import json
 from typing import Any
 
 from pegel.schemas.masking import mask
+from pegel.serving.event_body import unicode_text
 
 MAX_CHARACTERS = 4000
 """The most that is left of one text of a span."""
@@ -24,8 +25,10 @@ MAX_ATTRIBUTE_CHARACTERS = 50_000
 INPUTS = "mlflow.spanInputs"
 OUTPUTS = "mlflow.spanOutputs"
 
+LEFT_OUT_METADATA = ("mlflow.traceInputs", "mlflow.traceOutputs")
+"""MLflow's own previews of the root, raw and cut."""
+
 _LEFT_OUT_KEYS = ("extra_headers",)
-_LEFT_OUT_METADATA = ("mlflow.traceInputs", "mlflow.traceOutputs")
 _KEPT_EVENT = "exception"
 
 Json = dict[str, Any]
@@ -50,7 +53,7 @@ def masked_text(text: str, limit: int = MAX_CHARACTERS) -> str:
         >>> masked_text("abcdefgh", 4)
         'abcd… (4 characters cut)'
     """
-    masked = mask(text)
+    masked = mask(unicode_text(text))
     return masked if len(masked) <= limit else f"{masked[:limit]}… ({len(masked) - limit} characters cut)"
 
 
@@ -98,7 +101,7 @@ def _masked_span(span: Json) -> Json:
 
 def _masked_info(info: Json, spans: list[Json]) -> Json:
     root: Json = next((span["attributes"] for span in spans if not span.get("parent_span_id")), {})
-    kept = {k: v for k, v in info.get("trace_metadata", {}).items() if k not in _LEFT_OUT_METADATA}
+    kept = {k: v for k, v in info.get("trace_metadata", {}).items() if k not in LEFT_OUT_METADATA}
     masked = {
         **info,
         "trace_metadata": {k: masked_text(v) for k, v in kept.items()},

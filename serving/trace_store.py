@@ -12,7 +12,7 @@ from typing import Any
 
 from pegel.conf.settings import MlflowSettings
 from pegel.errors import OutsideError
-from pegel.serving.trace_masking import masked_text, masked_trace
+from pegel.serving.trace_masking import LEFT_OUT_METADATA, masked_text, masked_trace
 
 REQUEST_TIMEOUT_SECONDS = 10
 REQUEST_RETRIES = 1
@@ -91,6 +91,10 @@ class TraceStore:
         """
         from mlflow.entities import Trace
 
+        # They are raw and made again from what is masked; half a surrogate pair in one could not even be written.
+        trace.info.request_preview = trace.info.response_preview = None
+        for name in LEFT_OUT_METADATA:
+            trace.info.trace_metadata.pop(name, None)
         self.write_masked(Trace.from_dict(masked_trace(trace.to_dict())))
 
     def write_masked(self, trace: Any) -> None:

@@ -129,6 +129,15 @@ def test_no_secret_reaches_the_store(traced: Make, everything_stored: Callable[[
     assert b"sk-Zy9X" not in found
 
 
+def test_a_text_that_is_no_unicode_and_a_number_that_is_none_are_traced_too(traced: Make) -> None:
+    settings = traced()
+    with _started(settings) as calls:
+        call = calls.ask("half-a-pair", "a\ud800b", lambda _: Answer("c\udfffd", {"x": float("nan")}, {}))
+    (root,) = _stored(settings, call.trace_id or "").data.spans
+    assert (root.inputs["text"], root.outputs["output"]) == ("a?b", "c?d")
+    assert calls.tracing.counts().traces.dropped == 0
+
+
 def test_a_repeated_request_is_one_trace(traced: Make) -> None:
     settings = traced()
     with _started(settings) as calls:
