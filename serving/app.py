@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
@@ -22,8 +23,8 @@ BYTES_PER_CHARACTER = 12
 """The most that JSON needs for one: a surrogate pair in escapes."""
 
 _REFUSED = (401, 403, 408, 413, 415, 422, 429, 503)
-_STREAM = {200: {"content": {EVENT_STREAM: {"schema": an_event()}}}}
-_NOT_READY = {503: {"model": Health, "description": "no champion is loaded"}}
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {EVENT_STREAM: {"schema": an_event()}}}}
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "no champion is loaded"}}
 
 
 def create_app(serving: Serving) -> FastAPI:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from pegel.schemas.model_io import Answer
@@ -33,7 +33,7 @@ def ask(model: ServedModel, calls: Sequence[Call], arounds: Sequence[Around]) ->
             _fill(call, answer, taken)
 
 
-def ask_in_pieces(model: ServedModel, call: Call, arounds: Sequence[Around]) -> Iterator[str]:
+def ask_in_pieces(model: ServedModel, call: Call, arounds: Sequence[Around]) -> Generator[str, None, None]:
     """Ask about one call and give the pieces of its answer as they come; fills in what became of it.
 
     If it is closed early, the model is not asked for more, and the answer is what had come until then.

@@ -10,12 +10,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from pegel.conf.settings import Settings
 from pegel.schemas.model_io import ANSWER, DELTA, ERROR, TAG_VALIDATION, TEXT, VALIDATION_PASSED, Answer, answers_of
+from pegel.serving.standing_back import Busy, standing_back
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,8 @@ def _calls_out(model: Any) -> bool:
 def _cannot_stream() -> type[Exception]:
     from mlflow.exceptions import MlflowException
 
-    return MlflowException
+    said: type[Exception] = MlflowException
+    return said
 
 
 class Champion:
@@ -95,6 +98,7 @@ class Champion:
     def __init__(self, settings: Settings, on_first: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._on_first = on_first
+        self.busy = Busy()
         self._client: Any = None
         self._current: ServedModel | None = None
         self._problem = "it is being loaded"
@@ -154,10 +158,12 @@ class Champion:
         import mlflow
 
         begin = time.perf_counter()
-        model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
-        loaded = ServedModel(version, model, shares_turns=not _calls_out(model))
-        # The first answer is slow; no request shall wait for it.
-        loaded.answer("")
+        # While nothing serves yet, nobody is held up by the first version.
+        with standing_back(self.busy) if self._current is not None else nullcontext():
+            model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+            loaded = ServedModel(version, model, shares_turns=not _calls_out(model))
+            # The first answer is slow; no request shall wait for it.
+            loaded.answer("")
         if self._current is None:
             self._on_first()
         self._current, self._problem, self._refused = loaded, "", ("", 0.0)

@@ -68,7 +68,8 @@ class Gathering:
     def _next_turn(self) -> None:
         if not self._waiting:
             return
-        model, taken, texts = self._waiting[0].model, [], 0
+        model, texts = self._waiting[0].model, 0
+        taken: list[_Waiting] = []
         while self._waiting and self._waiting[0].model is model:
             texts += len(self._waiting[0].calls)
             if taken and texts > MAX_TEXTS:

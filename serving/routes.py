@@ -44,9 +44,10 @@ class Routes:
         """Answer one text, or several, or one piece by piece."""
         seen = _Seen(self._serving)
         try:
-            caller = await self._caller(request, PREDICT)
-            seen.caller = caller.name
-            return await self._predict(request, caller, seen)
+            with self._serving.champion.busy.answering():
+                caller = await self._caller(request, PREDICT)
+                seen.caller = caller.name
+                return await self._predict(request, caller, seen)
         except RefusedError as error:
             seen.told(error.refusal.status)
             return self._refused(seen.caller, error, PREDICT)
