@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from equipment import open_loop
 
@@ -29,7 +30,7 @@ from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PASSED
 PER_SECOND = 200.0
 ROUNDS = 3
 WARM_UP = 1_000
-MOVE_EVERY_SECONDS = 3.0
+MOVE_EVERY_SECONDS = 5.0
 CLASSES, WORDS, TEXTS_OF_A_CLASS = 150, 5_000, 60
 MODEL = "assistant"
 
@@ -148,8 +149,22 @@ class _Bench:
                 moves += 1
                 time.sleep(MOVE_EVERY_SECONDS / 2)
             out, _ = asking.communicate()
+        self._wait_for_champion()
         found: dict[str, Any] = json.loads(out)
         return found | {"moves": moves}
+
+    def _wait_for_champion(self) -> None:
+        """Wait until the last move has arrived, so that the next stretch begins quietly."""
+        deadline = time.monotonic() + 60
+        while (served := self._served()) != self._champion:
+            if time.monotonic() > deadline:
+                msg = f"version {self._champion} does not serve after 60 s, but {served} still does"
+                raise RuntimeError(msg)
+            time.sleep(0.1)
+
+    def _served(self) -> str:
+        answer = httpx.get(f"http://127.0.0.1:{self._port}/health", trust_env=False, timeout=30)
+        return str(answer.json()["version"])
 
     def _move(self, version: str) -> None:
         self._registry.client.set_registered_model_alias(MODEL, self._settings.model.champion_alias, version)

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 NAP_SECONDS = 0.001
-LIMIT_SECONDS = 5.0
-"""The naps of one loading together."""
+LIMIT_SECONDS = 3.0
+"""For so long after its begin a loading stands back; then it goes on whatever is asked."""
 
 
 class Busy:
@@ -37,21 +37,24 @@ class Busy:
 
 @contextmanager
 def standing_back(
-    busy: Busy, limit_seconds: float = LIMIT_SECONDS, sleep: Callable[[float], None] = time.sleep
+    busy: Busy,
+    limit_seconds: float = LIMIT_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
     """Let what this thread does stand back behind answers.
 
     Args:
         busy: says whether there are any.
-        limit_seconds: how long it stands back at most.
+        limit_seconds: until when it stands back, from its begin.
         sleep: waits.
+        clock: seconds that never go back.
     """
-    left = round(limit_seconds / NAP_SECONDS)
+    # On a machine that is short of cores a nap of a millisecond takes many, so the clock counts and not the naps.
+    until = clock() + limit_seconds
 
     def look(_frame: Any, _event: str, _argument: Any) -> None:
-        nonlocal left
-        while busy.answers and left > 0:
-            left -= 1
+        while busy.answers and clock() < until:
             sleep(NAP_SECONDS)
 
     before = sys.getprofile()

@@ -17,11 +17,13 @@ class Naps:
 
     def __init__(self, busy: Busy, ends_after: int | None = None) -> None:
         self.taken = 0
+        self.now = 1000.0
         self._busy, self._ends_after = busy, ends_after
 
     def __call__(self, seconds: float) -> None:
         assert seconds == NAP_SECONDS
         self.taken += 1
+        self.now += 1.0
         if self.taken == self._ends_after:
             self._busy.answers = 0
 
@@ -33,7 +35,7 @@ def test_it_waits_while_an_answer_is_under_way_but_no_longer_than_allowed(
     busy = Busy()
     busy.answers = answers
     sleep = Naps(busy, ends_after)
-    with standing_back(busy, limit_seconds=50 * NAP_SECONDS, sleep=sleep):
+    with standing_back(busy, limit_seconds=50.0, sleep=sleep, clock=lambda: sleep.now):
         assert work(1000) == 499_500
     assert sleep.taken == naps
 
@@ -53,7 +55,7 @@ def test_only_the_thread_that_loads_is_looked_at_and_only_meanwhile() -> None:
     before, sleep, other = sys.getprofile(), Naps(busy), []
 
     def fail() -> None:
-        with standing_back(busy, 0.01, sleep):
+        with standing_back(busy, 3.0, sleep, lambda: sleep.now):
             thread = threading.Thread(target=lambda: other.append(sys.getprofile()))
             thread.start()
             thread.join()
