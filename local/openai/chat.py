@@ -86,7 +86,7 @@ class Completion:
     def _annotation(self, upto: int) -> dict[str, Any]:
         start, end = len("".join(self.tokens[:upto])), len("".join(self.tokens[: upto + 1]))
         offsets = {"check_offset": start, "start_offset": start, "end_offset": end}
-        choice = {"index": 0, "finish_reason": None, "content_filter_offsets": offsets}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": None, "content_filter_offsets": offsets}
         choice["content_filter_results"] = self.answer_filter or {}
         return {"id": "", "object": "", "created": 0, "model": "", "choices": [choice]}
 
