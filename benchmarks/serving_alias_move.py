@@ -136,17 +136,15 @@ class _Bench:
         """Ask so often, and move the alias meanwhile or not."""
         command = [sys.executable, open_loop.__file__, str(self._port), str(requests), str(PER_SECOND)]
         body = json.dumps({"text": "w17 w3 w911 w4 w250 w77", "segments": {"channel": "web"}}).encode()
-        moves = 0
+        moves = int(requests / PER_SECOND / MOVE_EVERY_SECONDS) if moving else 0
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as asking:
             assert asking.stdin is not None
             asking.stdin.write(body)
             asking.stdin.close()
             asking.stdin = None
-            until = time.monotonic() + requests / PER_SECOND - MOVE_EVERY_SECONDS / 2
-            while moving and time.monotonic() + MOVE_EVERY_SECONDS / 2 < until:
+            for _ in range(moves):
                 time.sleep(MOVE_EVERY_SECONDS / 2)
                 self._move("2" if self._champion == "1" else "1")
-                moves += 1
                 time.sleep(MOVE_EVERY_SECONDS / 2)
             out, _ = asking.communicate()
         self._wait_for_champion()
