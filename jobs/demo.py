@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=7, help="of the traffic")
     parser.add_argument("--model", choices=MODELS, default=TEXT_CLASSIFIER, help="what is monitored and retrained")
     parser.add_argument("--rate", type=float, help="queries a second; 60, or 30 with --model openai, if not given")
-    parser.add_argument("--quiet", type=float, default=45, metavar="SECONDS", help="usual traffic before the drift")
+    parser.add_argument("--quiet", type=float, default=30, metavar="SECONDS", help="usual traffic before the drift")
     parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give up after so long")
     parser.add_argument("--dashboard-port", type=int, default=8712, help="where the dashboard listens")
     parser.add_argument("--fault", choices=FAULTS, help="cut one wire, to see that the loop then does not close")

@@ -47,7 +47,7 @@ def test_demo_on_real_queries_closes_its_loop_and_its_last_line_is_what_the_tabl
     tmp_path: Path, shared_data: Path
 ) -> None:
     data = shared_data / "clinc150_full.json"
-    code, told, output = run_demo(tmp_path / "run", "--data", str(data), "--limit", str(LIMIT_SECONDS))
+    code, told, output = run_demo(tmp_path / "run", "--data", str(data), "--quiet", "20", "--limit", str(LIMIT_SECONDS))
     assert (code, told["state"]) == (0, "CLOSED"), output
     assert list(told) == FIELDS
     assert told["events_sent"] == told["events_stored"] + told["dead_letters"] + told["duplicates"]

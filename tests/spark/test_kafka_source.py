@@ -74,7 +74,7 @@ def test_a_wrong_key_is_refused_and_explained(settings, spark, tmp_path, monkeyp
         read_all(read_kafka(spark, settings), "wrong_key", tmp_path)
     explained = str(explain_kafka_failure(refused.value, settings))
     assert explained == (
-        f"Kafka at {settings.kafka.bootstrap_servers} refuses the connection string: check the key that {SECRET} "
+        f"Kafka at {settings.kafka.bootstrap_servers} refuses whoever asks: check the key that {SECRET} "
         "holds, and its right to listen"
     )
     assert "SharedAccessKey" not in str(refused.value)

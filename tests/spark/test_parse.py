@@ -1,6 +1,7 @@
 """The parser against a second reading of the rules in plain Python: every reason, every column, everything masked."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -58,6 +59,7 @@ GOOD = [
     with_raw("gen_ai.usage.input_tokens", "1e3"),
     *(with_raw("latency_ms", n) for n in ("0", "-0.0", "1e308", "1.7976931348623157E308", "9" * 39, "1" + "0" * 300)),
     *(with_raw("latency_ms", n) for n in ("4.9e-324", "0." + "0" * 50 + "1", "123456789012345678901234567890.5")),
+    *(with_raw("mine", n) for n in ("6.888437030500962e+18", "[-2.4607539521922806E17]", "2e23")),
     *(with_raw("features", f'{{"n": {n}}}') for n in ("12.50", "1e3", "1E-7", "-0.0", "0.0000001", "9" * 38, "9" * 40)),
     with_raw("mine", '{"b": 1, "a": {"d": 1.0, "c": "\\u001f\\"\\\\/"}}'),
     with_raw("", "1"),
@@ -234,6 +236,16 @@ def expected(event):
     return row | place | {"record": "feedback" if judged.is_feedback else "prediction"}
 
 
+def alike(value):
+    """Doubles in texts as their shortest spelling: before Java 19 some have a digit more, and are the same number."""
+    if isinstance(value, dict):
+        return {name: alike(one) for name, one in value.items()}
+    return _DOUBLE.sub(lambda found: repr(float(found[0])), value) if isinstance(value, str) else value
+
+
+_DOUBLE = re.compile(r"-?\d\.\d+E-?\d+")
+
+
 def differences(spark, events):
     """What the parser says otherwise than the reference: body, column, reference, parser. One Spark action."""
     # Of a refused event only what a dead letter holds is compared; its keys may come twice, which no mapping holds.
@@ -245,7 +257,7 @@ def differences(spark, events):
     for event in events:
         row, wanted = found[event.place], expected(event)
         compared = wanted if wanted["reason"] is None else ("reason", "sha256", "body", "record", "enqueued_time")
-        different += [(event.body[:300], c, wanted[c], row[c]) for c in compared if row[c] != wanted[c]]
+        different += [(event.body[:300], c, wanted[c], row[c]) for c in compared if alike(row[c]) != alike(wanted[c])]
         if (row["detail"] is None) != (row["reason"] is None):
             different.append((event.body[:300], "detail", wanted["reason"], row["detail"]))
     return different
