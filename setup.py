@@ -64,7 +64,7 @@ INSTALL_REQUIRES = [
     "skops>=0.14,<1",
     "fastapi>=0.120,<1",
     "uvicorn>=0.38,<1",
-    # uvicorn takes these two where they are: a request costs a millisecond less.
+    # uvicorn takes these two where they are.
     "httptools>=0.6,<1",
     "uvloop>=0.21,<1; sys_platform != 'win32'",
     "httpx>=0.28,<1",

@@ -5,8 +5,15 @@ from typing import Protocol
 
 from pegel.conf.settings import Settings
 from pegel.lifecycle.labelled_text import LabelledText
-from pegel.schemas.grids import GridColumn
+from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn
 from pegel.schemas.model_io import Answer
+
+# What can be watched of any kind of model.
+INPUT_LENGTH = GridColumn("input_length", NUMERIC, "input_length")
+INPUT_WORDS = GridColumn("input_words", NUMERIC, "input_words")
+OUTPUT = GridColumn("output", CATEGORICAL, "output")
+CONFIDENCE = GridColumn("confidence", NUMERIC, "confidence")
+LATENCY = GridColumn("latency_ms", NUMERIC, "latency_ms", drift=False)
 
 
 class ModelAdapter(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from pegel.errors import SettingsError
+from pegel.lifecycle.adapter import CONFIDENCE, INPUT_LENGTH, INPUT_WORDS, LATENCY, OUTPUT
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
 from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.lifecycle.model_logging import log_training_rows
@@ -15,13 +16,6 @@ from pegel.schemas.model_io import Answer
 
 TRIED_TEXTS = 3
 _FOLDER = "model"
-_INPUT = (
-    GridColumn("input_length", NUMERIC, "input_length"),
-    GridColumn("input_words", NUMERIC, "input_words"),
-)
-_OUTPUT = GridColumn("output", CATEGORICAL, "output")
-_CONFIDENCE = GridColumn("confidence", NUMERIC, "confidence")
-_LATENCY = GridColumn("latency_ms", NUMERIC, "latency_ms", drift=False)
 
 
 class BroughtModelAdapter:
@@ -57,12 +51,12 @@ class BroughtModelAdapter:
 
         A feature is numeric if all its values are numbers, else it is categorical.
         """
-        confident = (_CONFIDENCE,) if any(answer.probabilities for answer in answers) else ()
+        confident = (CONFIDENCE,) if any(answer.probabilities for answer in answers) else ()
         names = sorted({name for answer in answers for name in answer.features})
         features = (GridColumn(name, _kind(name, answers), f"features.{name}") for name in names)
-        taken = {column.name for column in (*_INPUT, _OUTPUT, _CONFIDENCE, _LATENCY)}
+        taken = {column.name for column in (INPUT_LENGTH, INPUT_WORDS, OUTPUT, CONFIDENCE, LATENCY)}
         fresh = (column for column in features if column.name not in taken)
-        return (*_INPUT, *confident, *fresh, _OUTPUT, _LATENCY)
+        return (INPUT_LENGTH, INPUT_WORDS, *confident, *fresh, OUTPUT, LATENCY)
 
     def _try(self, texts: Sequence[str]) -> None:
         import mlflow

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pegel.schemas.metric_names import DRIFT
 
 MAX_KEY_CHARACTERS = 250
+MAX_METRICS_PER_CALL = 1000
+"""A server takes no more; the client would split, but then one failure leaves half a call."""
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 _ESCAPED = re.compile(r"(?::[0-9A-F]{2})+")

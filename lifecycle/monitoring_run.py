@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pegel.conf.settings import Settings
-from pegel.lifecycle.metric_keys import MAX_KEY_CHARACTERS, encode_name, metric_key
+from pegel.lifecycle.metric_keys import MAX_KEY_CHARACTERS, MAX_METRICS_PER_CALL, encode_name, metric_key
 from pegel.lifecycle.registry import asking, connect, prepare_store
 from pegel.schemas.partials import ALL
 from pegel.tables.delta import DeltaTables, Row
@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_SECONDS = 5
 REQUEST_RETRIES = 2
 """Monitoring must not hold the delivery of alerts; what is not logged now is logged at the next turn."""
-
-MAX_METRICS_PER_CALL = 1000
-"""A server takes no more; the client would split, but then one failure leaves half a call."""
 
 TAG_RUN = "pegel.monitoring"
 TAG_CURSOR = "pegel.monitoring.batch_id"

@@ -8,24 +8,23 @@ from typing import Any
 
 from pegel.conf.openai_settings import OpenAiSettings
 from pegel.errors import SettingsError
+from pegel.lifecycle.adapter import CONFIDENCE, INPUT_LENGTH, INPUT_WORDS, LATENCY, OUTPUT
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.model_logging import log_version
 from pegel.lifecycle.prompt import Prompt
-from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn
+from pegel.schemas.grids import CATEGORICAL, GridColumn
 
 WATCHED = (
-    GridColumn("input_length", NUMERIC, "input_length"),
-    GridColumn("input_words", NUMERIC, "input_words"),
-    GridColumn("output", CATEGORICAL, "output"),
+    INPUT_LENGTH,
+    INPUT_WORDS,
+    OUTPUT,
     GridColumn("known_label", CATEGORICAL, "features.known_label"),
     GridColumn("finish_reason", CATEGORICAL, "features.finish_reason"),
     GridColumn("prompt_filter", CATEGORICAL, "features.prompt_filter"),
     GridColumn("completion_filter", CATEGORICAL, "features.completion_filter"),
-    GridColumn("latency_ms", NUMERIC, "latency_ms", drift=False),
+    LATENCY,
 )
 """The columns that such a model is watched by."""
-CONFIDENCE = GridColumn("confidence", NUMERIC, "confidence")
-"""Watched as well if the deployment gives probabilities."""
 
 CODE = "openai_model_code.py"
 PROMPT_FILE = "prompt.json"
@@ -33,7 +32,7 @@ PACKAGES = ("mlflow", "openai", "azure-identity", "tenacity", "pandas")
 
 
 def watched_columns(settings: OpenAiSettings) -> tuple[GridColumn, ...]:
-    """The watched columns of a model behind Azure OpenAI."""
+    """The watched columns of a model behind Azure OpenAI; the confidence if the deployment gives probabilities."""
     return (*WATCHED, CONFIDENCE) if settings.logprobs else WATCHED
 
 

@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 
 from pegel.errors import SettingsError
+from pegel.lifecycle.adapter import CONFIDENCE, INPUT_LENGTH, INPUT_WORDS, LATENCY, OUTPUT
 from pegel.lifecycle.autologging import MAX_CLASSES, autologged_run, log_by_hand
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
 from pegel.lifecycle.model_logging import log_version
-from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn
+from pegel.schemas.grids import NUMERIC, GridColumn
 from pegel.schemas.model_io import Answer
 
 log = logging.getLogger(__name__)
 
 WATCHED = (
-    GridColumn("input_length", NUMERIC, "input_length"),
-    GridColumn("input_words", NUMERIC, "input_words"),
-    GridColumn("confidence", NUMERIC, "confidence"),
+    INPUT_LENGTH,
+    INPUT_WORDS,
+    CONFIDENCE,
     GridColumn("known_word_share", NUMERIC, "features.known_word_share"),
-    GridColumn("output", CATEGORICAL, "output"),
-    GridColumn("latency_ms", NUMERIC, "latency_ms", drift=False),
+    OUTPUT,
+    LATENCY,
 )
 """The columns that a text classifier is watched by."""
 

@@ -32,7 +32,6 @@ class Call:
         error_type: why there is no answer; None until that is known.
         latency_ms: how long the model took; in a batch, all of it.
         trace_id: of the trace that an :data:`Around` began; goes into the answer and the event.
-        extra: more fields of the event, by their names in JSON.
         outcome: what the caller is told; None until it is settled.
     """
 
@@ -48,7 +47,6 @@ class Call:
     error_type: str | None = None
     latency_ms: float | None = None
     trace_id: str | None = None
-    extra: dict[str, object] = field(default_factory=dict)
     outcome: PredictAnswer | Refusal | None = None
     _settling: threading.Lock = field(default_factory=threading.Lock)
 

@@ -40,7 +40,7 @@ def event_body(call: Call, answer: Answer | None, error_type: str | None, judged
         error_type: why the caller got no answer; None if it got one.
         judged: what the usage policy made of the answer.
     """
-    added = dict(call.extra)
+    added: dict[str, Any] = {}
     certain: dict[str, Any] = {
         "event_id": call.event_id,
         "event_time": call.event_time,
@@ -57,12 +57,11 @@ def event_body(call: Call, answer: Answer | None, error_type: str | None, judged
     if judged is not None and judged.review is not None:
         certain |= {"review": judged.review.value, "review_rules": list(judged.rules)}
     if answer is not None:
-        added = _clean(answer.event_fields) | added
+        added = _clean(answer.event_fields) | {"features": answer.features}
         certain |= {
             "output": unicode_text(answer.output) if answer.failure is None else None,
             "probabilities": finite(answer.probabilities),
         }
-        added["features"] = answer.features
     return _written(certain, added, call.event_id)
 
 

@@ -44,11 +44,6 @@ class Gate:
         self._model = model
         self._limits = CallerLimits(self.policy.callers)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody may ask who reaches the port."""
-        return not self.policy.callers
-
     def identify(self, api_key: str | None, authorization: str | None, action: str) -> CallerRule:
         """Who asks; takes one text of the caller's limit.
 

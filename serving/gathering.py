@@ -1,6 +1,7 @@
 """Texts that come while a model is being asked are asked together next. Edge: everything here happens in the loop.
 
-A model that runs in this process answers eight texts in the time of one, since most of it is spent around the numbers.
+A model that runs in this process answers eight texts in hardly more time than one (1.5 ms and 1.3 ms were measured),
+since most of it is spent around the numbers.
 So requests never wait for others to come, but those that must wait anyway share the next turn: the more is asked, the
 less each costs, and a stand-still is made up for in one turn. A model that asks another service is not shared: its
 turn would last as long as the slowest answer.

@@ -1,11 +1,11 @@
 """Loading a version stands back while requests are answered. Edge: hooks into the interpreter, in one thread only.
 
-Loading is a third of a second of Python, and Python runs one thread at a time. Short turns alone would still halve the
-speed of every answer meanwhile. So the thread that loads looks, at each function that it calls, whether an answer is
-under way, and if so sleeps a millisecond, up to a limit: serving that is always busy must still get its new version.
+Loading is a quarter of a second of Python, and Python runs one thread at a time. Short turns alone would still halve
+the speed of every answer meanwhile. So the thread that loads looks, at each function that it calls, whether an answer
+is under way, and if so sleeps a millisecond, up to a limit: serving that is always busy must still get its new version.
 
-The look is a profile function (``sys.setprofile``) of the loading thread; other threads are not touched. It makes
-loading a third slower.
+The look is a profile function (``sys.setprofile``) of the loading thread; other threads are not touched. It doubles
+what loading costs: 0.48 s instead of 0.22 s of Python.
 """
 
 import sys

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pegel.jobs.wiring.quick_start import CLASS_ARCHIVE, JAVA_OPTIONS, without_those_of_spark, write_jar_list
-from pegel.jobs.wiring.spark_session import PACKAGES
+from pegel.jobs.wiring.quick_start import CLASS_ARCHIVE, JAR_LIST, JAVA_OPTIONS, without_those_of_spark, write_jar_list
+from pegel.jobs.wiring.spark_session import PACKAGES, build_session
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,10 @@ def main() -> int:
 def fetch() -> None:
     """Let Spark's own resolver bring the jars, and list those that Spark does not have itself."""
     import pyspark
-    from pyspark.sql import SparkSession
 
-    packages = ",".join(PACKAGES)
-    session = SparkSession.builder.master("local[1]").config("spark.jars.packages", packages).getOrCreate()
+    # Without a list the session asks Ivy, and says afterwards what came.
+    JAR_LIST.unlink(missing_ok=True)
+    session = build_session("pegel-jars")
     jars = [Path(urlsplit(uri).path) for uri in session.sparkContext.getConf().get("spark.jars", "").split(",")]
     session.stop()
     of_spark = (Path(pyspark.__file__).parent / "jars").glob("*.jar")
@@ -43,7 +43,7 @@ def fetch() -> None:
 def rehearse() -> None:
     """Run the stream on three events, and have its JVM write down the classes that it loaded.
 
-    Nothing depends on it: if it fails, a start is slower.
+    Nothing depends on it: if it fails or takes too long, a start is slower.
     """
     CLASS_ARCHIVE.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="pegel-rehearsal-") as folder:
@@ -63,9 +63,15 @@ def rehearse() -> None:
         config = root / "rehearsal.yml"
         config.write_text(json.dumps(sections), encoding="utf-8")
         command = [sys.executable, "-m", "pegel.jobs.stream", "--config", str(config), "--available-now"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=REHEARSAL_SECONDS, check=False)
-    if done.returncode or not CLASS_ARCHIVE.is_file():
-        log.warning("no archive of classes was made, so that Spark starts more slowly: %s", done.stderr[-500:])
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=REHEARSAL_SECONDS, check=False)
+            trouble = done.stderr[-500:] if done.returncode or not CLASS_ARCHIVE.is_file() else ""
+        except subprocess.TimeoutExpired:
+            trouble = f"the rehearsal took more than {REHEARSAL_SECONDS} s"
+    if trouble:
+        # What is there may be cut off.
+        CLASS_ARCHIVE.unlink(missing_ok=True)
+        log.warning("no archive of classes was made, so that Spark starts more slowly: %s", trouble)
 
 
 def _write_events(folder: Path) -> None:

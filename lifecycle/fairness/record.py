@@ -16,7 +16,7 @@ from pegel.conf.settings import Settings
 from pegel.lifecycle.fairness.evaluation import FairnessEvaluation
 from pegel.lifecycle.fairness.group_metrics import GroupRate, Metric, MetricByGroup
 from pegel.lifecycle.fairness.plot import draw, save
-from pegel.lifecycle.metric_keys import MAX_KEY_CHARACTERS, fairness_key
+from pegel.lifecycle.metric_keys import MAX_KEY_CHARACTERS, MAX_METRICS_PER_CALL, fairness_key
 from pegel.lifecycle.registry import (
     REQUEST_RETRIES,
     REQUEST_TIMEOUT_SECONDS,
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 JSON_FILE = "fairness.json"
 PLOT_FILE = "fairness.png"
-MAX_METRICS_PER_CALL = 1000
 
 Models = Mapping[str, Sequence[MetricByGroup]]
 
