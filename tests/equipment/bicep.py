@@ -33,21 +33,23 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource: its type and version, and its body."""
+    """A resource: its type and version, its body, and the condition under which it is made; empty if always."""
 
     symbol: str
     kind: str
     version: str
     body: dict[str, Any]
+    condition: str
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A use of another template: its file, and what it is given."""
+    """A use of another template: its file, what it is given, and under which condition; empty if always."""
 
     symbol: str
     path: str
     parameters: tuple[str, ...]
+    condition: str
 
 
 @dataclass(slots=True)
@@ -109,10 +111,12 @@ def _declare(node: Node, template: Template) -> None:
             template.outputs[_text(parts[0])] = _text(parts[-1])
         case "resource_declaration":
             kind, _, version = str(_value(parts[1])).partition("@")
-            template.resources.append(Resource(_text(parts[0]), kind, version, _value(_object(parts[-1]))))
+            body = _value(_object(parts[-1]))
+            template.resources.append(Resource(_text(parts[0]), kind, version, body, _condition(parts[-1])))
         case "module_declaration":
             body = _value(_object(parts[-1]))
-            template.modules.append(Module(_text(parts[0]), str(_value(parts[1])), tuple(body.get("params", {}))))
+            given = tuple(body.get("params", {}))
+            template.modules.append(Module(_text(parts[0]), str(_value(parts[1])), given, _condition(parts[-1])))
     template.loaded += [
         (_text(call.named_children[0]), str(_value(call.named_children[1].named_children[0])))
         for call in _all(node)
@@ -123,6 +127,11 @@ def _declare(node: Node, template: Template) -> None:
 def _object(node: Node) -> Node:
     """The body of a declaration, whatever loop or condition stands around it."""
     return node if node.type == "object" else _object(node.named_children[-1])
+
+
+def _condition(node: Node) -> str:
+    """What stands behind the ``if`` of a declaration."""
+    return next((_text(found.named_children[0]) for found in _all(node) if found.type == "if_statement"), "")
 
 
 def _value(node: Node) -> Any:

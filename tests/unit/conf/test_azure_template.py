@@ -151,9 +151,16 @@ def test_what_azure_does_not_know_is_a_fault(change, fault):
 
 
 def test_everything_that_pegel_needs_is_made():
-    assert {resource.kind for template in TEMPLATES.values() for resource in template.resources} == set(NEEDS)
-    assert {f"{resource.kind}@{resource.version}" for t in TEMPLATES.values() for resource in t.resources} == set(FACTS)
-    assert len(all_of("Microsoft.ManagedIdentity/userAssignedIdentities")) == 3
+    # What main.bicep reaches: a module that nobody uses makes nothing.
+    modules = [(TEMPLATES[module.path], module.condition) for module in MAIN.modules]
+    made = [(one, condition) for template, condition in [(MAIN, ""), *modules] for one in template.resources]
+    assert {resource.kind for resource, _ in made} == set(NEEDS)
+    assert {f"{resource.kind}@{resource.version}" for resource, _ in made} == set(FACTS)
+    assert sum(one.kind == "Microsoft.ManagedIdentity/userAssignedIdentities" for one, _ in made) == 3
+    conditions = {one.symbol: condition or one.condition for one, condition in made if condition or one.condition}
+    named, scope = "(!empty(openAiDeploymentName))", "(!empty(databricksApplicationObjectId))"
+    model = {one.symbol for one in TEMPLATES["modules/openai.bicep"].resources}
+    assert conditions == {**dict.fromkeys(model, named), "databricksReadsSecrets": scope}
 
 
 def test_every_module_is_used_with_exactly_the_parameters_that_it_declares():

@@ -18,12 +18,8 @@ from pegel.jobs.wiring.arguments import JobArguments
 ROOT = Path(__file__).resolve().parents[3]
 BUNDLE = read_bundle()
 JOBS: dict[str, dict[str, Any]] = resolved_bundle()["resources"]["jobs"]
-TASKS = [
-    pytest.param(job, task, id=f"{job}-{task['task_key']}")
-    for job, of in JOBS.items()
-    for task in of["tasks"]
-    if "python_wheel_task" in task
-]
+STARTED = [(job, task) for job, of in JOBS.items() for task in of["tasks"] if "python_wheel_task" in task]
+TASKS = [pytest.param(job, task, id=f"{job}-{task['task_key']}") for job, task in STARTED]
 PARAMETER = re.compile(r"\{\{job\.parameters\.(\w+)\}\}", re.ASCII)
 
 
@@ -124,6 +120,23 @@ def test_every_variable_that_is_used_is_declared_and_every_declared_one_is_used(
     declared = {f"var.{name}" for name in BUNDLE["variables"]}
     assert used == declared | {"bundle.name", "bundle.target"}
     assert {name for name, of in BUNDLE["variables"].items() if "default" not in of} == set(GIVEN)
+
+
+def test_the_jobs_and_their_clusters_are_those_that_pegel_needs():
+    started = {(job, task["task_key"]): task["python_wheel_task"]["entry_point"] for job, task in STARTED}
+    assert started == {
+        ("stream", "stream"): "pegel-stream",
+        ("stream", "deliver"): "pegel-deliver",
+        ("retrain", "for_schedule"): "pegel-retrain",
+        ("retrain", "for_incident"): "pegel-retrain",
+        ("baseline", "baseline"): "pegel-build-baseline",
+    }
+    for job, task in STARTED:
+        cluster = cluster_of(job, task)
+        # An identity of its own, which Unity Catalog asks for; and Spark has workers where events are counted.
+        assert cluster["data_security_mode"] == "SINGLE_USER"
+        one_machine = cluster["spark_conf"].get("spark.databricks.cluster.profile") == "singleNode"
+        assert (cluster["num_workers"] == 0) == one_machine == (job != "stream")
 
 
 @pytest.mark.parametrize("job", sorted(JOBS))
