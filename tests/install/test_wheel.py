@@ -1,11 +1,14 @@
+import ast
 import email
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from configparser import ConfigParser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,15 @@ ROOMS = (
 )  # fmt: skip
 FOLDERS = {room: f"pegel/{room}" for room in ROOMS} | {"package_root": "pegel", "docs/runbook": "pegel/runbook"}
 MADE = (".git", ".venv", ".typing", ".pegel", ".hypothesis", "build", "dist", "*.egg-info", "__pycache__", "tests")
+
+# What comes with a package that is required, and is imported too.
+COMES_WITH = {
+    "azure.core": "azure-identity",
+    "markupsafe": "jinja2",
+    "opentelemetry": "mlflow",
+    "pydantic_core": "pydantic",
+    "starlette": "fastapi",
+}
 
 # Runs in the new environment: what its console scripts and its flat names lead to.
 PROBE = """
@@ -98,6 +110,38 @@ def test_plain_wheel_requires_no_spark_of_its_own(metadata):
     assert len(spark) == 2
     assert all("extra == " in line and "spark" in line.partition("extra == ")[2] for line in spark)
     assert any(line.startswith("deltalake") and "extra" not in line for line in requires)
+
+
+def imported(source):
+    """Whatever else than the standard library and Pegel the files of the rooms import, at any place in them."""
+    names = set()
+    for file in (file for room in FOLDERS for file in (source / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module)
+    return {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names | {"pegel"}}
+
+
+def distributions_of(name, known):
+    """The distributions of which one must be required for an import."""
+    for inside, distribution in COMES_WITH.items():
+        if f"{name}.".startswith(f"{inside}."):
+            return {distribution}
+    first, *rest = name.split(".")
+    found = {re.sub(r"[-_.]+", "-", distribution).lower() for distribution in known.get(first, ())}
+    # Of several distributions that share a namespace, one is called as what is imported begins.
+    own = {distribution for distribution in found if "-".join([first, *rest]).startswith(distribution)}
+    return own or found
+
+
+def test_wheel_requires_every_package_that_it_imports(source, metadata):
+    lines = [line for line in metadata.get_all("Requires-Dist") if 'extra == "dev"' not in line]
+    required = {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", line)[0]).lower() for line in lines}
+    known, names = packages_distributions(), imported(source)
+    assert {"mlflow", "openai", "azure.eventhub", "pyspark.sql"} <= names
+    assert {name for name in names if not distributions_of(name, known) & required} == set()
 
 
 def test_version_is_printed_in_an_empty_environment(environment, metadata, tmp_path):
