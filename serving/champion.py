@@ -9,82 +9,19 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable
 from typing import Any
 
 from pegel.conf.settings import Settings
-from pegel.schemas.model_io import ANSWER, DELTA, ERROR, TAG_VALIDATION, TEXT, VALIDATION_PASSED, Answer, answers_of
-from pegel.serving.standing_back import Busy, standing_back
+from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PASSED
+from pegel.serving.loading import load_version
+from pegel.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 10
 REQUEST_RETRIES = 1
 RETRY_REFUSED_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """One version in memory.
-
-    Attributes:
-        version: its number in the registry.
-        model: the pyfunc.
-        shares_turns: whether it answers several texts at once for little more than one: it runs in this process.
-    """
-
-    version: str
-    model: Any
-    shares_turns: bool = False
-
-    def answer(self, text: str) -> Answer:
-        """Answer one text."""
-        (answer,) = self.answer_all([text])
-        return answer
-
-    def answer_all(self, texts: Sequence[str]) -> list[Answer]:
-        """Answer several texts at once, in order."""
-        return answers_of(self.model.predict(_frame(texts)))
-
-    def stream(self, text: str) -> Iterator[str | Answer]:
-        """Answer one text piece by piece, the whole answer last; a model that cannot gives one piece."""
-        try:
-            pieces: Iterator[Mapping[str, Any]] = iter(self.model.predict_stream(_frame([text])))
-            # A model that cannot stream says so no later than when it is asked for the first piece.
-            first = next(pieces, None)
-        except (_cannot_stream(), NotImplementedError):
-            answer = self.answer(text)
-            yield from ([answer.output] if answer.output and answer.failure is None else [])
-            yield answer
-            return
-        for piece in chain([] if first is None else [first], pieces):
-            if ANSWER in piece:
-                yield answers_of({name: [value] for name, value in piece[ANSWER].items()})[0]
-            elif piece.get(DELTA):
-                yield str(piece[DELTA])
-
-
-def _frame(texts: Sequence[str]) -> Any:
-    import pandas as pd  # type: ignore[import-untyped]
-
-    return pd.DataFrame({TEXT: list(texts)})
-
-
-def _calls_out(model: Any) -> bool:
-    """Whether a model says by its signature that it may fail for one text alone: it asks another service."""
-    metadata = getattr(model, "metadata", None)
-    outputs = metadata.get_output_schema() if metadata is not None else None
-    return outputs is None or ERROR in outputs.input_names()
-
-
-def _cannot_stream() -> type[Exception]:
-    from mlflow.exceptions import MlflowException
-
-    said: type[Exception] = MlflowException
-    return said
 
 
 class Champion:
@@ -98,7 +35,6 @@ class Champion:
     def __init__(self, settings: Settings, on_first: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._on_first = on_first
-        self.busy = Busy()
         self._client: Any = None
         self._current: ServedModel | None = None
         self._problem = "it is being loaded"
@@ -135,7 +71,8 @@ class Champion:
         try:
             return self._swap()
         except Exception as error:  # whatever MLflow or a model's code raises, serving goes on
-            problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            what = getattr(error, "error_type", type(error).__name__)
+            problem = f"{what}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
             if problem != self._problem:
                 log.warning("the champion cannot be asked for or loaded: %s", problem)
             self._problem = problem
@@ -145,6 +82,9 @@ class Champion:
         name, alias = self._settings.model.name, self._settings.model.champion_alias
         found = self._connected().get_model_version_by_alias(name, alias)
         version = str(found.version)
+        if self._current is not None and not self._current.is_alive:
+            log.error("the process of version %s of %r has ended and is started again", self._current.version, name)
+            self._current = None
         if self._current is not None and self._current.version == version:
             self._problem = ""
             return False
@@ -155,15 +95,8 @@ class Champion:
             self._problem = f"version {version} has not passed its validation"
             log.error("version %s of %r has not passed its validation and is not served", version, name)
             return False
-        import mlflow
-
         begin = time.perf_counter()
-        # While nothing serves yet, nobody is held up by the first version.
-        with standing_back(self.busy) if self._current is not None else nullcontext():
-            model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
-            loaded = ServedModel(version, model, shares_turns=not _calls_out(model))
-            # The first answer is slow; no request shall wait for it.
-            loaded.answer("")
+        loaded = load_version(self._settings, version)
         if self._current is None:
             self._on_first()
         self._current, self._problem, self._refused = loaded, "", ("", 0.0)

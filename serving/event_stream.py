@@ -15,11 +15,11 @@ from pydantic import BaseModel
 
 from pegel.serving.asking import ask_in_pieces
 from pegel.serving.call import Call
-from pegel.serving.champion import ServedModel
 from pegel.serving.http_answers import answered, problem_of
 from pegel.serving.openapi_description import EVENT_STREAM
 from pegel.serving.refusal import Refusal
 from pegel.serving.requests import Delta, PredictAnswer
+from pegel.serving.served_model import ServedModel
 from pegel.serving.service import Serving, time_limit
 from pegel.serving.work import Work
 

@@ -13,7 +13,6 @@ from starlette.requests import ClientDisconnect
 from pegel.schemas.usage_policy import CallerRule
 from pegel.serving.authentication import KEY_HEADER
 from pegel.serving.call import Call
-from pegel.serving.champion import ServedModel
 from pegel.serving.event_stream import EventStream
 from pegel.serving.gate import NOBODY
 from pegel.serving.gathering import Gathering
@@ -21,6 +20,7 @@ from pegel.serving.http_answers import JSON, answered, answered_all, parse_feedb
 from pegel.serving.metrics import NO_VERSION
 from pegel.serving.refusal import Reason, Refusal, RefusedError
 from pegel.serving.requests import BatchRequest
+from pegel.serving.served_model import ServedModel
 from pegel.serving.service import Serving, time_limit
 from pegel.serving.trail import FEEDBACK, PREDICT
 from pegel.serving.work import Work, within
@@ -44,10 +44,9 @@ class Routes:
         """Answer one text, or several, or one piece by piece."""
         seen = _Seen(self._serving)
         try:
-            with self._serving.champion.busy.answering():
-                caller = await self._caller(request, PREDICT)
-                seen.caller = caller.name
-                return await self._predict(request, caller, seen)
+            caller = await self._caller(request, PREDICT)
+            seen.caller = caller.name
+            return await self._predict(request, caller, seen)
         except RefusedError as error:
             seen.told(error.refusal.status)
             return self._refused(seen.caller, error, PREDICT)

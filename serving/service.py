@@ -15,12 +15,13 @@ from pegel.schemas.model_io import Answer, FailureType
 from pegel.schemas.usage_policy import CallerRule, Judgement, Review
 from pegel.serving.asking import ask
 from pegel.serving.call import Around, Call
-from pegel.serving.champion import Champion, ServedModel
+from pegel.serving.champion import Champion
 from pegel.serving.event_body import event_body, finite, unicode_text
 from pegel.serving.gate import Gate
 from pegel.serving.producer import EventProducer
 from pegel.serving.refusal import Reason, Refusal, of_failure
 from pegel.serving.requests import FeedbackAnswer, FeedbackRequest, Health, PredictAnswer, PredictInput
+from pegel.serving.served_model import ServedModel
 from pegel.serving.trail import ALLOWED, FAILED, FEEDBACK, PREDICT
 
 FINISH_REASONS = "gen_ai.response.finish_reasons"

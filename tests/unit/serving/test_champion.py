@@ -1,17 +1,16 @@
 """The champion in memory: what replaces it, and what does not."""
 
 import logging
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from pegel.conf.settings import Settings
-from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PASSED, VALIDATION_PENDING
+from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PASSED, VALIDATION_PENDING, Answer
 from pegel.serving import champion as module
 from pegel.serving.champion import Champion
+from pegel.serving.served_model import ModelFailedError
 
 
 class Registry:
@@ -35,16 +34,13 @@ class Models:
         self.loaded: list[str] = []
         self.broken: set[str] = set()
 
-    def load(self, uri: str) -> Any:
-        self.loaded.append(uri)
-        version = uri.rpartition("/")[2]
+    def load(self, settings: Settings, version: str) -> Any:
+        assert settings.model.name == "assistant"
+        self.loaded.append(version)
         if version in self.broken:
-            raise OSError(f"version {version} has lost its file\nand more")
-        return SimpleNamespace(predict=lambda frame: _frame(version, len(frame)))
-
-
-def _frame(version: str, rows: int) -> pd.DataFrame:
-    return pd.DataFrame({"output": [version] * rows, "probabilities": [{version: 1.0}] * rows, "features": [{}] * rows})
+            raise ModelFailedError("OSError", f"version {version} has lost its file\nand more")
+        answer = Answer(version, {}, {})
+        return SimpleNamespace(version=version, is_alive=True, answer=lambda _text: answer)
 
 
 @pytest.fixture
@@ -55,8 +51,7 @@ def registry() -> Registry:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Models:
     made = Models()
-    # By its name alone, mlflow gives a stand-in that loads the module later.
-    monkeypatch.setattr(import_module("mlflow.pyfunc"), "load_model", made.load)
+    monkeypatch.setattr(module, "load_version", made.load)
     return made
 
 
@@ -80,7 +75,7 @@ def test_the_alias_is_followed_and_a_version_is_loaded_once(
     assert (champion.poll(), champion.poll(), serves(champion)) == (True, False, "1")
     registry.version = "2"
     assert (champion.poll(), champion.poll(), serves(champion)) == (True, False, "2")
-    assert models.loaded == ["models:/assistant/1", "models:/assistant/2"]
+    assert models.loaded == ["1", "2"]
 
 
 def test_a_request_keeps_the_version_that_it_took(champion: Champion, registry: Registry) -> None:
@@ -130,3 +125,19 @@ def test_while_the_registry_is_down_the_version_in_memory_goes_on(
     registry.down = None
     assert champion.poll()
     assert (serves(champion), champion.problem) == ("2", "")
+
+
+def test_a_version_whose_process_has_ended_is_loaded_again(
+    champion: Champion, models: Models, caplog: pytest.LogCaptureFixture
+) -> None:
+    champion.poll()
+    assert champion.current is not None
+    champion.current.is_alive = False  # type: ignore[misc]
+    models.broken = {"1"}
+    assert not champion.poll()
+    assert champion.current is None, "nobody is sent to a process that has ended"
+    assert champion.problem == "OSError: version 1 has lost its file"
+    assert "has ended" in caplog.text
+    models.broken = set()
+    champion._refused = ("", 0.0)
+    assert (champion.poll(), serves(champion), champion.problem) == (True, "1", "")

@@ -10,16 +10,14 @@ from typing import Any
 import pytest
 
 from pegel.serving.call import Call
-from pegel.serving.champion import ServedModel
 from pegel.serving.gathering import MAX_TEXTS, PATIENCE_SECONDS, Gathering
 from pegel.serving.refusal import RefusedError
 from pegel.serving.work import Work, within
 
-ONE, TWO = ServedModel("1", None, shares_turns=True), ServedModel("2", None, shares_turns=True)
-ALONE = ServedModel("3", None)
+ONE, TWO, ALONE = (SimpleNamespace(version=v, shares_turns=s) for v, s in (("1", True), ("2", True), ("3", False)))
 
 
-def calls_of(model: ServedModel, *texts: str) -> list[Call]:
+def calls_of(model: Any, *texts: str) -> list[Call]:
     at = datetime(2026, 11, 25, tzinfo=UTC)
     return [Call(text, at, "assistant", model.version, text, {}, "shop") for text in texts]
 
@@ -34,11 +32,11 @@ class Turns:
         self.work = Work(8, 100)
         self.gathering = Gathering(self._answer, self.work, lambda: self.clock.now)
 
-    def _answer(self, model: ServedModel, calls: Sequence[Call]) -> None:
+    def _answer(self, model: Any, calls: Sequence[Call]) -> None:
         self.taken.append((model.version, [call.text for call in calls]))
         assert self.go.wait(20)
 
-    def begin(self, model: ServedModel, *texts: str) -> Any:
+    def begin(self, model: Any, *texts: str) -> Any:
         return self.gathering.begin(model, calls_of(model, *texts))
 
     async def end(self, *futures: Any) -> list[tuple[str, list[str]]]:
@@ -89,7 +87,7 @@ def test_a_model_that_asks_another_service_is_not_shared() -> None:
 
 
 @pytest.mark.parametrize("model", [ONE, ALONE])
-def test_what_waits_counts_as_under_way(model: ServedModel) -> None:
+def test_what_waits_counts_as_under_way(model: Any) -> None:
     async def run() -> None:
         turns = Turns()
         turns.work = Work(1, 3)
