@@ -93,6 +93,8 @@ def test_version_is_a_prompt_in_the_registry_with_a_baseline_of_what_the_deploym
     assert dict(baseline["counts"])["events"] == 120
     (grid,) = made.tables.read("grids")
     assert {column["name"] for column in grid["columns"]} >= {"confidence", "known_label", "prompt_filter", "output"}
+    tags = made.registry.tags("1")
+    assert (tags[model_io.TAG_BASELINE], tags[model_io.TAG_GRID]) == (baseline["baseline_id"], grid["grid"])
     assert len(made.registry.training_rows("1")) == 120
 
 

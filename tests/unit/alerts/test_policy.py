@@ -49,6 +49,12 @@ def test_shipped_policy_watches_drift_and_conservation(name):
     assert {rule.kind for rule in load_policy(name).rules} == set(RuleKind)
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_policy_retrains_on_drift_of_any_column_and_pages_where_events_are_missing(name):
+    asked = {rule.kind: (rule.columns, rule.action) for rule in load_policy(name).rules}
+    assert asked == {RuleKind.DRIFT: ("*", Action.RETRAIN), RuleKind.CONSERVATION: ("*", Action.PAGE)}
+
+
 def test_only_the_demo_lets_an_uncalibrated_alarm_retrain():
     assert [load_policy(name).uncalibrated_may_retrain for name in SHIPPED] == [False, True]
 
