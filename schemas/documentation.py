@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from pegel.schemas.alert_stream import COLUMNS
 from pegel.schemas.columns import Column, Table
-from pegel.schemas.events import REASONS, SCHEMA_VERSION, FeedbackEvent, PredictionEvent
+from pegel.schemas.events import EARLIEST_TIME, REASONS, SCHEMA_VERSION, FeedbackEvent, PredictionEvent
 
 EVENTS: dict[str, type[BaseModel]] = {"prediction": PredictionEvent, "feedback": FeedbackEvent}
 """The events that come in, by the name in ``event_type``."""
@@ -50,7 +50,7 @@ def event_schema(name: str) -> str:
 def events_page() -> str:
     """What an event is, with an example of each, as a page of Markdown."""
     reasons = ", ".join(f"`{reason}`" for reason in REASONS)
-    return _EVENTS_HEAD.format(reasons=reasons) + "".join(_event(name) for name in EVENTS)
+    return _EVENTS_HEAD.format(reasons=reasons, earliest=EARLIEST_TIME.year) + "".join(_event(name) for name in EVENTS)
 
 
 def _event(name: str) -> str:
@@ -65,9 +65,10 @@ _EVENTS_HEAD = """# The events
 Made by `make docs` from `schemas/events.py`; change it there.
 
 An event is one JSON object in UTF-8, at most 1 MiB. Names follow the OpenTelemetry GenAI conventions where these have
-one. Times are RFC 3339 with an offset. Fields that a version does not know are kept. Predictions and feedback have a
-hub each. The producer makes `event_id` and `feedback_id`; a copy carries the same id, is counted as a duplicate and is
-not stored again. E-mail addresses and secrets are masked before the first table.
+one. Times are RFC 3339 with an offset, from {earliest} on. Each event is read by the version in `schema_version`, 1 if
+it says none; fields that this version does not know are kept. Predictions and feedback have a hub each. The producer
+makes `event_id` and `feedback_id`; a copy carries the same id, is counted as a duplicate and is not stored again.
+E-mail addresses and secrets are masked before the first table.
 
 An event that breaks the contract is kept as a dead letter with the first reason that holds, in this order:
 {reasons}.

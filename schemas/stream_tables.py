@@ -89,7 +89,7 @@ DEAD_LETTERS = Table(
         Column("reason", "string", "reason code, see schemas/events.py", nullable=False),
         Column("detail", "string", "which field, in words"),
         Column("sha256", "string", "of the body as it came, hexadecimal", nullable=False),
-        Column("body", "string", "the body, masked; bytes that are not UTF-8 replaced"),
+        Column("body", "string", "the body, masked, bytes that are not UTF-8 replaced; null if larger than 1 MiB"),
     ),
     HOT,
 )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, localcontext
@@ -17,7 +17,9 @@ from typing import Any
 from pegel.schemas import events as names
 from pegel.schemas.masking import mask
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
+MAX_DEPTH = 999
+"""Objects and lists within each other, those of the event's own object included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Judged:
         return {
             "reason": self.reason,
             "sha256": hashlib.sha256(body).hexdigest(),
-            "body": mask(_shown(body.decode("utf-8", "replace"))),
+            "body": None if len(body) > 2**20 else mask(_shown(body.decode("utf-8", "replace"))),
         }
 
 
@@ -65,6 +67,10 @@ class WrittenNumber(float):
         return made
 
 
+class _TooLong(Exception):  # noqa: N818
+    """A text is longer than it may be."""
+
+
 class _Refusal(Exception):  # noqa: N818
     """The reason code, as its one argument."""
 
@@ -76,6 +82,8 @@ def judge(event: LoggedEvent, *, is_feedback: bool, future_tolerance_seconds: in
         _check_envelope(document, "feedback" if is_feedback else "prediction")
         values = _read_fields(document, _FEEDBACK if is_feedback else _PREDICTION)
         times = [values[name] for name in ("event_time", "prediction_time", "feedback_time") if values.get(name)]
+        if min(times) < EARLIEST:
+            raise _Refusal(names.OLD_TIME)
         if max(times) > event.enqueued + timedelta(seconds=future_tolerance_seconds):
             raise _Refusal(names.FUTURE_TIME)
     except _Refusal as refusal:
@@ -91,27 +99,102 @@ def _read(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise _Refusal(names.INVALID_UTF8) from None
     try:
-        document = json.loads(text, parse_float=WrittenNumber, parse_constant=_refuse, object_pairs_hook=_object)
-        if isinstance(document, dict):
-            # Half of a pair of escapes is no character; only in the event's own keys is it kept, as a question mark.
-            document = {name.encode("utf-8", "replace").decode(): value for name, value in document.items()}
-            json.dumps(document, ensure_ascii=False).encode()
+        document, end = _JSON.raw_decode(text, len(text) - len(text.lstrip(_BLANKS)))
     except (ValueError, RecursionError):
         raise _Refusal(names.NOT_JSON_OBJECT) from None
-    if not isinstance(document, dict):
+    if not isinstance(document, _Object) or _depth(document) > MAX_DEPTH:
         raise _Refusal(names.NOT_JSON_OBJECT)
-    return document
+    if text[end:].strip(_BLANKS):
+        raise _Refusal(names.TRAILING_TEXT)
+    return _with_each_key_once(document)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+def _with_each_key_once(document: "_Object") -> dict[str, Any]:
+    """The event as a mapping. Half of a pair of escapes is no character; only in the event's own keys is it kept, as a
+    question mark."""
+    below = [one for _, value in document.pairs for one in _everything_in(value)]
+    keys = [name.encode("utf-8", "replace").decode() for name, _ in document.pairs]
+    halves_below = any(_has_half(text) for one in below for text in _texts_of(one))
+    twice_below = any(_stands_twice([name for name, _ in one.pairs]) for one in below if isinstance(one, _Object))
+    if halves_below or (twice_below and any(_has_half(name) for name, _ in document.pairs)):
+        raise _Refusal(names.NOT_JSON_OBJECT)
+    if twice_below or _stands_twice(keys):
+        raise _Refusal(names.DUPLICATE_KEY)
+    return dict(zip(keys, (_plain(value) for _, value in document.pairs), strict=True))
+
+
+class _Object:
+    """An object of JSON as it was written: a key may come twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        if any(len(name) > 50_000 for name, _ in pairs):
+            raise ValueError("a key is too long")
+        self.pairs = pairs
+
+
+def _everything_in(value: Any) -> Iterator[Any]:
+    """A value and all that is in it, at any depth."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        waiting += _inside(one)
+
+
+def _inside(value: Any) -> list[Any]:
+    return [inner for _, inner in value.pairs] if isinstance(value, _Object) else value if type(value) is list else []
+
+
+def _depth(document: _Object) -> int:
+    level, depth = [document], 0
+    while level := [one for one in level if isinstance(one, _Object | list)]:
+        level, depth = [inner for one in level for inner in _inside(one)], depth + 1
+    return depth
+
+
+def _texts_of(value: Any) -> list[str]:
+    if isinstance(value, _Object):
+        return [name for name, _ in value.pairs]
+    return [value] if isinstance(value, str) else []
+
+
+def _has_half(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _stands_twice(keys: list[str]) -> bool:
+    return len(set(keys)) < len(keys)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Object):
+        return {name: _plain(inner) for name, inner in value.pairs}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refuse(text: str) -> float:
     raise ValueError(text)
+
+
+def _whole_number(text: str) -> int | float:
+    """Digits beyond a double's are no number that is worth their length."""
+    return int(text) if len(_short(text)) <= 400 else math.copysign(math.inf, float(text[:2] + "1"))
+
+
+def _fraction(text: str) -> "WrittenNumber":
+    return WrittenNumber(_short(text))
+
+
+def _short(text: str) -> str:
+    if sum(character.isdigit() for character in text) > 1000:
+        raise ValueError("a number is too long")
+    return text
+
+
+_BLANKS = " \t\r\n"
+_JSON = json.JSONDecoder(
+    parse_float=_fraction, parse_int=_whole_number, parse_constant=_refuse, object_pairs_hook=_Object
+)
 
 
 def _check_envelope(document: Mapping[str, Any], kind: str) -> None:
@@ -130,11 +213,15 @@ def _read_fields(document: Mapping[str, Any], fields: "Mapping[str, _Field]") ->
         written = document.get(name)
         try:
             values[rule.column] = rule.default if written is None else rule.read(written)
-        except (TypeError, ValueError, OverflowError):
+        except OverflowError:
+            raise _Refusal(names.NOT_FINITE) from None
+        except _TooLong:
+            raise _Refusal(names.TOO_LONG) from None
+        except (TypeError, ValueError):
             raise _Refusal(names.BAD_VALUE) from None
     unknown = {name: value for name, value in document.items() if name not in fields and name not in _ENVELOPE}
     if any(name.translate(_LOWER) in fields or name.translate(_LOWER) in _ENVELOPE for name in unknown):
-        raise _Refusal(names.BAD_VALUE)
+        raise _Refusal(names.WRONG_CASE)
     values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
     return values
 
@@ -163,16 +250,28 @@ def _masked_text(value: Any) -> str:
 
 
 def _identifier(value: Any) -> str:
-    if not 1 <= len(_text(value)) <= 128:
+    if len(_text(value)) > 128:
+        raise _TooLong
+    if not value:
         raise ValueError(value)
     return str(value)
+
+
+def _name(value: Any) -> str:
+    if len(_text(value)) > 1024:
+        raise _TooLong
+    return str(value)
+
+
+def _masked_name(value: Any) -> str:
+    return mask(_name(value))
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(value)
-    if not math.isfinite(value):
-        raise ValueError(value)
+    if math.isinf(float(value)):
+        raise OverflowError(value)
     return float(value)
 
 
@@ -193,11 +292,14 @@ def _time(value: Any) -> datetime:
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     if offset > timedelta(hours=18) or int(minutes or 0) > 59:
         raise ValueError(value)
+    # Python knows no year 0; the calendar is the same 400 years later, and all of it is too old.
+    ancient = day < "1000"
+    day = f"{int(day[:4]) + 400:04}{day[4:]}" if ancient else day
     read = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '').ljust(6, '0')[:6]}")
+    if day >= "9999-12-31":
+        return read.replace(tzinfo=UTC)
     read = read.replace(tzinfo=timezone(-offset if sign == "-" else offset)).astimezone(UTC)
-    if read < EPOCH:
-        raise ValueError(value)
-    return read
+    return EARLIEST - timedelta(1) if ancient else read
 
 
 def _kind(value: Any) -> str:
@@ -217,6 +319,8 @@ def _scalars(value: Any) -> dict[str, str | None]:
 
 def _numbers(value: Any) -> dict[str, float]:
     if not isinstance(value, dict):
+        raise TypeError(value)
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in value.values()):
         raise TypeError(value)
     return {name: _number(one) for name, one in value.items()}
 
@@ -286,18 +390,18 @@ _PREDICTION = {
     "event_time": _Field("event_time", _time, required=True),
     "model_name": _Field("model", _identifier, required=True),
     "model_version": _Field("version", _identifier, required=True),
-    "prompt_version": _Field("prompt_version", _text),
+    "prompt_version": _Field("prompt_version", _name),
     "input": _Field("input", _masked_text),
     "features": _Field("features", _scalars),
     "output": _Field("output", _masked_text),
     "probabilities": _Field("probabilities", _numbers),
     "segments": _Field("segments", _texts),
     "latency_ms": _Field("latency_ms", _number),
-    "error.type": _Field("error_type", _masked_text),
-    "gen_ai.request.model": _Field("request_model", _text),
+    "error.type": _Field("error_type", _masked_name),
+    "gen_ai.request.model": _Field("request_model", _name),
     "gen_ai.usage.input_tokens": _Field("input_tokens", _count),
     "gen_ai.usage.output_tokens": _Field("output_tokens", _count),
-    "trace_id": _Field("trace_id", _text),
+    "trace_id": _Field("trace_id", _name),
 }
 _FEEDBACK = {
     "feedback_id": _Field("feedback_id", _identifier, required=True),
@@ -307,5 +411,5 @@ _FEEDBACK = {
     "kind": _Field("kind", _kind, default="label"),
     "label": _Field("label", _masked_text),
     "score": _Field("score", _number),
-    "source": _Field("source", _masked_text),
+    "source": _Field("source", _masked_name),
 }
