@@ -11,6 +11,7 @@ import pytest
 from pegel.errors import SettingsError
 from pegel.jobs import build_baseline, retrain
 from pegel.lifecycle import registration
+from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registry import Registry
 from pegel.tables.delta import DeltaTables
 
@@ -69,6 +70,14 @@ def test_retrain_told_to_do_what_is_there_starts_and_waits_for_no_label(deploy: 
     assert made.states() == ["started"]
     with pytest.raises(SettingsError, match="no incident 'another'"):
         retrain.main([*arguments_of(made.settings), "--incident", "another", "--available-now"])
+
+
+def test_retrain_by_schedule_asks_for_no_incident_and_names_its_champion(deploy: Callable[..., Any]) -> None:
+    made = deploy("by-schedule")
+    made.live([(START, LabelledText("book a flight", "travel"))], 1)
+    assert retrain.main([*arguments_of(made.settings), "--scheduled", "--available-now"]) == 0
+    (row,) = made.tables.read("retrainings")
+    assert (row["incident_id"], row["state"], row["champion"]) == ("scheduled-1", "started", "1")
 
 
 @pytest.mark.parametrize("options", [[], ["--incident", "i", "--scheduled"]])
