@@ -154,6 +154,7 @@ def test_the_stream_never_ends_and_a_retraining_waits_for_the_one_before():
     assert JOBS["stream"]["email_notifications"]["on_streaming_backlog_exceeded"]
     assert JOBS["retrain"]["queue"] == {"enabled": True}
     assert JOBS["retrain"]["schedule"]["timezone_id"] == "UTC"
+    assert JOBS["retrain"]["schedule"]["pause_status"] == "UNPAUSED"
     # Quartz: seconds first, and one of day of month and day of week is a question mark.
     seconds, minutes, hours, day, month, week_day = JOBS["retrain"]["schedule"]["quartz_cron_expression"].split()
     assert (seconds, minutes, hours, month) == ("0", "0", "3", "*")
