@@ -21,6 +21,11 @@ Made by `make docs` from `schemas/stream_tables.py` and `schemas/loop_tables.py`
 Each table is a Delta table under `storage.root` by its name, so that any Delta reader finds it. Rows are only ever
 appended. One process writes a table, all others only read it. Times are UTC. A key holds nothing random and nothing
 read from a clock, so a micro-batch that is done again makes the same rows, and they are not stored twice.
+
+A table of an older version gets the columns that it lacks from the process that writes it, when it writes for the first
+time: at the end, with null in the rows that are there. Nothing else is ever changed. A table that differs in another
+way (a type, a column that may not be null) is refused before anything is written: run the version that made it, or give
+`storage.root` a new place. A column that only a newer version knows stays, and an older version writes null there.
 """
 
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from pegel.errors import OutsideError
+from pegel.errors import OutsideError, PegelError
 from pegel.schemas.tables import table_of
+from pegel.tables.evolution import add_missing_columns, with_columns_of
 
 Row = dict[str, Any]
 
@@ -49,20 +50,16 @@ class DeltaTables:
         return DeltaTable.is_deltatable(self.uri(name), storage_options=self._options())
 
     def create(self, name: str) -> None:
-        """Create the table with its schema if it is not there; a second process that does the same is no error.
+        """Create the table with its schema, or add the columns that it lacks; for the process that writes it.
+
+        A second process that does the same is no error, and a table that is as it should be gets no commit.
 
         Raises:
+            ContractError: if the table is there and more is different than that columns are missing; see
+                :mod:`pegel.tables.evolution`.
             OutsideError: if the storage refuses.
         """
-        table = table_of(name)
-        with self._asking("create", name):
-            DeltaTable.create(
-                self.uri(name),
-                table.arrow_schema,
-                mode="ignore",
-                configuration=table.properties or None,
-                storage_options=self._options(),
-            )
+        self._writable(name)
 
     def version(self, name: str) -> int:
         """The table's newest version, -1 if it is not there. Cheap: a reader can skip a table that did not move.
@@ -77,7 +74,7 @@ class DeltaTables:
         """Append rows, at most once for a transaction.
 
         Args:
-            name: the table; it is created if needed.
+            name: the table; it is created, and gets the columns that it lacks, see :meth:`create`.
             rows: one mapping a row; absent nullable columns become null.
             transaction: (application id, version): if the table already holds this version or a higher one of this
                 application, nothing is written.
@@ -86,6 +83,7 @@ class DeltaTables:
             whether anything was written.
 
         Raises:
+            ContractError: see :meth:`create`.
             OutsideError: if the storage refuses.
         """
         if not rows:
@@ -98,8 +96,7 @@ class DeltaTables:
         """The same for a pyarrow table that has the table's own schema."""
         if not data.num_rows:
             return False
-        if self._newest(name) is None:
-            self.create(name)
+        data = with_columns_of(data, self._writable(name))
         target: str | DeltaTable = self.uri(name)
         properties = None
         with self._asking("append to", name):
@@ -164,10 +161,30 @@ class DeltaTables:
             for batch in found:
                 yield pa.table(batch)
 
+    def _writable(self, name: str) -> DeltaTable:
+        """The table as it stands now, made or brought to what this version writes."""
+        table = table_of(name)
+        there = self._newest(name)
+        if there is None:
+            with self._asking("create", name):
+                DeltaTable.create(
+                    self.uri(name),
+                    table.arrow_schema,
+                    mode="ignore",
+                    configuration=table.properties or None,
+                    storage_options=self._options(),
+                )
+                there = DeltaTable(self.uri(name), storage_options=self._options())
+        with self._asking("add columns to", name):
+            add_missing_columns(table, there)
+        return there
+
     @contextmanager
     def _asking(self, what: str, name: str) -> Iterator[None]:
         try:
             yield
+        except PegelError:
+            raise
         # A file that cannot be read is an Exception of no kind of its own.
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -90,7 +90,6 @@ def open_in_background(spark: SparkSession, tables: DeltaTables) -> None:
 
 
 def create_tables(tables: DeltaTables) -> None:
-    """Create the stream's tables that are not there: a table without a schema cannot be read."""
+    """Create the stream's tables, since a table without a schema cannot be read, and add columns that old ones lack."""
     for name in STREAM_TABLES:
-        if not tables.exists(name):
-            tables.create(name)
+        tables.create(name)
