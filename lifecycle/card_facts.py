@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from pegel import __version__
-from pegel.conf.usage_statement import read_usage_statement
+from pegel.conf.usage_section import read_usage
 from pegel.errors import OutsideError
 from pegel.lifecycle.model_card import FILE, Ancestor, CardFacts, Monitoring, Move, Step, render
 from pegel.lifecycle.promotion import moves_of
@@ -26,7 +26,7 @@ def gather(registry: Registry, tables: DeltaTables, version: str, now: datetime)
     """Read what is known of a version in registry, run, tables and usage policy.
 
     Raises:
-        SettingsError: if the policy of the settings cannot be read.
+        SettingsError: if the policy of the settings says something that serving would refuse too.
         OutsideError: if the version does not exist, or MLflow or the storage fails.
     """
     with asking(f"version {version} of {registry.model!r}"):
@@ -57,7 +57,7 @@ def gather(registry: Registry, tables: DeltaTables, version: str, now: datetime)
             for name, value in run.data.metrics.items()
             if name.startswith(_FAIRNESS)
         },
-        usage=read_usage_statement(registry.settings.serving.policy),
+        usage=read_usage(registry.settings.serving.policy).policy,
         monitoring=_monitoring(registry, tables, version),
     )
 

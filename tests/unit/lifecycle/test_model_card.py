@@ -6,13 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pegel.conf.usage_statement import read_usage_statement
-from pegel.errors import SettingsError
 from pegel.lifecycle.markdown import MAX_CHARACTERS, escape, table
 from pegel.lifecycle.model_card import Ancestor, CardFacts, Monitoring, Move, Step, render
 from pegel.schemas.usage_policy import ForbiddenUse, Risk, UsagePolicy
@@ -162,24 +159,3 @@ def test_a_card_of_hostile_names_has_its_eight_sections_and_no_html(name, other)
 
 def test_long_text_is_cut():
     assert len(escape("a" * 9_999)) == MAX_CHARACTERS
-
-
-def test_the_shipped_policy_tells_its_uses_without_any_key():
-    usage = read_usage_statement("policy.yml")
-    assert usage.disclosure
-    assert any(use.name == "social-scoring" for use in usage.forbidden_uses)
-    assert usage.purposes["advice"] is Risk.HIGH
-
-
-@pytest.mark.parametrize(
-    "text", ["usage: [", "usage: 3", "- a", "usage: {purposes: {a: {risk: none}}}", "usage: {forbidden_uses: [{}]}"]
-)
-def test_a_policy_that_cannot_be_read_is_refused_in_one_sentence(tmp_path, text):
-    (tmp_path / "policy.yml").write_text(text)
-    with pytest.raises(SettingsError, match="the section usage of the policy"):
-        read_usage_statement(str(tmp_path / "policy.yml"))
-
-
-def test_a_policy_without_the_section_says_nothing(tmp_path):
-    (tmp_path / "policy.yml").write_text("rules: []\n")
-    assert read_usage_statement(str(tmp_path / "policy.yml")) == UsagePolicy()

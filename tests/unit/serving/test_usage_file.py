@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from pegel.alerts.policy import load_policy
+from pegel.conf.usage_section import read_usage
 from pegel.errors import SettingsError
 from pegel.schemas.usage_policy import ANONYMOUS, Risk, UsagePolicy
 from pegel.serving.usage import load_usage, require_callers
@@ -84,13 +85,24 @@ def test_a_file_without_the_section_names_nobody(tmp_path: Path) -> None:
         (caller(name=ANONYMOUS), "no caller may be called"),
         (caller(requests_per_minute=0), "requests_per_minute"),
         (caller(keys=[{"env": "NOT_SET"}]), "NOT_SET is empty"),
-        ([], "usage"),
+        ([], "refused at usage: it must hold keys and values"),
+        (None, "refused at usage"),
+        (changed(purposes={"support": 3}), "refused at usage.purposes.support: it must hold"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_place(write: Any, usage: Any, says: str) -> None:
     with pytest.raises(SettingsError, match=says) as caught:
         load_usage(write(usage))
     assert "\n" not in str(caught.value)
+
+
+def test_nothing_but_a_key_is_refused_to_serving_alone(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(GOOD)
+    assert read_usage(path).policy == load_usage(path)[0]
+    monkeypatch.delenv("SHOP")
+    assert [caller.name for caller in read_usage(path).policy.callers] == ["shop"]
+    with pytest.raises(SettingsError, match="SHOP is empty"):
+        load_usage(path)
 
 
 def test_a_key_that_could_be_guessed_is_refused(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
