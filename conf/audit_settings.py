@@ -16,7 +16,7 @@ class AuditSettings(Section):
     of this machine; without it `_audit` under `storage.root`, or `.pegel/audit` if that is a URI.
     """
 
-    writers: tuple[_Writer, ...] = Field(default=("serve", "webhook", "retrain", "deliver"), max_length=32)
+    writers: tuple[_Writer, ...] = Field(default=("serve", "webhook", "retrain", "deliver", "erase"), max_length=32)
     spool: str | None = None
     append_seconds: float = Field(default=1.0, gt=0)
     """How long decisions wait in the spool, so that one append to the table takes many."""

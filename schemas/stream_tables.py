@@ -29,6 +29,12 @@ HOT = {
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }
 
+
+def _indexed_by(*columns: str) -> dict[str, str]:
+    """The same, and only these columns are indexed: else Delta's log would hold the beginnings of texts and ids."""
+    return HOT | {"delta.dataSkippingStatsColumns": ",".join(columns)}
+
+
 PREDICTIONS = Table(
     "predictions",
     "a valid prediction event, masked, first seen, with its source coordinates",
@@ -54,7 +60,7 @@ PREDICTIONS = Table(
         *_SOURCE,
         Column("extra", "map<string,string>", "fields that this version does not know, kept"),
     ),
-    HOT,
+    _indexed_by("event_time", "batch_id", "enqueued_time", "offset"),
 )
 
 FEEDBACK = Table(
@@ -75,7 +81,7 @@ FEEDBACK = Table(
         *_SOURCE,
         Column("extra", "map<string,string>", "fields that this version does not know, kept"),
     ),
-    HOT,
+    _indexed_by("prediction_time", "feedback_time", "batch_id", "enqueued_time", "offset"),
 )
 
 DEAD_LETTERS = Table(
@@ -91,7 +97,7 @@ DEAD_LETTERS = Table(
         Column("sha256", "string", "of the body as it came, hexadecimal", nullable=False),
         Column("body", "string", "the body, masked, bytes that are not UTF-8 replaced; null if larger than 1 MiB"),
     ),
-    HOT,
+    _indexed_by("batch_id", "enqueued_time", "offset"),
 )
 
 # What one partial counts. Numeric cells are 0..1023; the codes below 0 are in schemas/grids.py.

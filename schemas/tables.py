@@ -6,6 +6,7 @@ The tables themselves stand in ``stream_tables`` and ``loop_tables``.
 """
 
 from pegel.schemas.columns import Table
+from pegel.schemas.erasures import ERASURES
 from pegel.schemas.loop_tables import (
     AUDIT_PREFIX,
     BASELINES,
@@ -37,6 +38,7 @@ TABLES: dict[str, Table] = {
         DEAD_LETTERS,
         PROFILES,
         BATCHES,
+        ERASURES,
         GRIDS,
         BASELINES,
         BLOCKS,
