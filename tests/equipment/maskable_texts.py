@@ -22,6 +22,48 @@ PIECES = (
     *("dapi" + "0a" * 16, "dapi", "eyJ", "eyJhbGciOiJSUzI1NiJ9", ".eyJzdWIiOiIxIn0", ".c2ln", "Bearer ", "bearer  "),
     *("abcdefghij0123456789KLMN", "=", ":", ": ", ' "', '"', "'", "\\", '\\"', ",", ";", "&", " ", "\n", "\t", "/"),
     *("\\n", "\\u00e9", "\\u5230", "\\u", "é", "到", "🙂", "\u0130", "\u017f", "\u212a", "\u2028", "0", "12.5", "-1e3"),
+    *(
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111-1111",
+        "3782 822463 10005",
+        "411111111111111",
+        "2222.",
+        "\u00a0",
+    ),
+    *("DE89370400440532013000", "GB82 WEST 1234 5698 7654 32", "de89 3704", "0044 0532 0130 00", "NO93", "86011117947"),
+    *(
+        "+49 30 1234567",
+        "+1 (555) 010-9999",
+        "0049",
+        "030/1234567",
+        "06 12 34 56 78",
+        "06.12.2024",
+        "(",
+        ")",
+        "+",
+        "00",
+    ),
+    *(
+        "555-123-4567",
+        "555.123.4567",
+        "phone",
+        "Tel.",
+        "Phone number: ",
+        '"phone": ',
+        "call me at ",
+        "5551234567",
+        "x12",
+    ),
+    *("192.0.2.1", "1.2.3.4", "192.", "2001:db8::8a2e:370:7334", "fe80::1", "::", "::ffff:", "1:2:3:4:5:6:7:8", "db8"),
+    *(
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----END RSA PRIVATE KEY-----",
+        "MIIEpAIBAAKCAQEA+/",
+        "xoxb-123456789012-aB3",
+    ),
+    *("npm_" + "aB3x" * 9, "rk_live_" + "aB3x" * 5, "abc8Q~" + "aB3_" * 8, "aB3+" * 10 + "aB3=", "aB3/" * 21 + "aB=="),
+    *("\\r", "\\b", "\\t", "AIza" + "aB3_x" * 7, "SG." + "aB" * 11 + "." + "aB3" * 14 + "x", "hf_" + "aB3" * 10),
 )
 
 maskable_texts = st.lists(
@@ -30,11 +72,19 @@ maskable_texts = st.lists(
 
 _values = st.recursive(
     st.one_of(
-        maskable_texts, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none()
+        maskable_texts,
+        st.integers(),
+        st.sampled_from((4111111111111111, -4111111111111111, 5551234567)),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.booleans(),
+        st.none(),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.one_of(maskable_texts, st.sampled_from(("password", "api_key", "input", "secret"))), inner),
+        st.dictionaries(
+            st.one_of(maskable_texts, st.sampled_from(("password", "api_key", "input", "secret", "phone", "Tel"))),
+            inner,
+        ),
     ),
     max_leaves=6,
 )

@@ -7,7 +7,7 @@ import pytest
 from equipment.maskable_texts import maskable_documents, maskable_texts
 from hypothesis import given, settings
 
-from pegel.schemas.masking import RULES, mask
+from pegel.schemas.masking import MARKS, MIN_BYTES, RULES, SIGNS, mask
 
 CORPUS = json.loads((Path(__file__).parents[2] / "corpus" / "masking.json").read_text(encoding="utf-8"))
 
@@ -24,10 +24,13 @@ def test_each_rule_is_shown_by_the_corpus():
 
 @given(maskable_texts)
 @settings(max_examples=300)
-def test_every_match_holds_a_mark(text):
+def test_every_text_with_a_match_holds_the_hint_and_a_sign(text):
     for rule in RULES:
+        if re.search(rule.pattern, text):
+            assert re.search(rule.hint, text), rule.name
         for match in re.finditer(rule.pattern, text):
-            assert any(mark in match[0] for mark in rule.marks), rule.name
+            assert len(match[0].encode()) >= MIN_BYTES, rule.name
+            assert re.search(SIGNS, match[0]) or any(mark in match[0] for mark in MARKS), rule.name
 
 
 @given(maskable_texts)
@@ -38,9 +41,10 @@ def test_masking_twice_is_masking_once(text):
 
 @given(maskable_documents)
 @settings(max_examples=1000)
-def test_valid_json_stays_valid(text):
-    json.loads(text)
-    json.loads(mask(text))
+def test_an_object_or_array_of_json_stays_one(text):
+    read = json.loads(text)
+    masked = json.loads(mask(text)) if isinstance(read, dict | list) else None
+    assert masked is None or type(masked) is type(read)
 
 
 @pytest.mark.parametrize(

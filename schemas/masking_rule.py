@@ -1,0 +1,73 @@
+r"""What a rule of masking is, and the pieces that rules are made of. Pure.
+
+A pattern means the same in Java and in Python: explicit ASCII classes only (no ``\w``, ``\b``, ``\s``, ``.`` or flags,
+on which the two differ), and possessive or bounded repetition, so that no hostile text makes it slow or deep.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Checksum(StrEnum):
+    """What the digits of a match must satisfy besides its shape."""
+
+    NONE = "none"
+    LUHN = "luhn"
+    """ISO/IEC 7812-1, annex B: the check digit of payment cards."""
+    MOD_97 = "mod97"
+    """ISO 13616, with ISO/IEC 7064 MOD 97-10: the two check digits of an IBAN."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskingRule:
+    """One shape that is masked.
+
+    Attributes:
+        name: for people.
+        hint: a cheap pattern that is found in every text in which ``pattern`` is; rules with the same hint stand
+            together, and a text without it meets none of them.
+        pattern: the regular expression; group 1, where the replacement names it, is kept.
+        replacement: what stands there afterwards, in Java's notation (``$1`` is group 1).
+        checksum: a match that fails it stays; such a rule's replacement names no group.
+    """
+
+    name: str
+    hint: str
+    pattern: str
+    replacement: str
+    checksum: Checksum = Checksum.NONE
+
+
+HEX = "[0-9A-Fa-f]"
+ESCAPE = rf"\\u{HEX}{{4}}"
+"""A character as JSON may write it."""
+QUOTE = '\\\\{0,7}"'
+"""A quote, also one within JSON within JSON."""
+BLANK = "[ \\t]{0,4}"
+
+AFTER_ESCAPE = rf"(?<=\\[bfnrt])|(?<={ESCAPE})"
+"""Where a word may begin although a letter or a digit stands before it; never within the escape."""
+NUMBER_START = rf"(?:(?<![0-9A-Za-z\\])(?<![0-9][.])|{AFTER_ESCAPE})"
+"""A number begins here: not within a word, a fraction or an escape of JSON, but also right after an escape."""
+NUMBER_END = "(?![0-9A-Za-z])(?![.][0-9])"
+
+
+def satisfies(checksum: Checksum, match: str) -> bool:
+    """Whether a match has the right check digits; what is neither digit nor letter in it does not count.
+
+    Example:
+        >>> satisfies(Checksum.LUHN, "4111 1111 1111 1111"), satisfies(Checksum.LUHN, "4111 1111 1111 1112")
+        (True, False)
+        >>> satisfies(Checksum.MOD_97, "GB82 WEST 1234 5698 7654 32"), satisfies(Checksum.MOD_97, "GB83WEST12345698765")
+        (True, False)
+    """
+    if checksum is Checksum.LUHN:
+        digits = [int(digit) for digit in reversed(re.sub("[^0-9]", "", match))]
+        doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
+        return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+    if checksum is Checksum.MOD_97:
+        written = re.sub("[^0-9A-Za-z]", "", match)
+        # The country and the check digits go to the end, and letters become 10 to 35.
+        return int("".join(str(int(sign, 36)) for sign in written[4:] + written[:4])) % 97 == 1
+    return True
