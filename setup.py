@@ -30,6 +30,7 @@ PACKAGES.append("pegel.runbook")
 PACKAGE_DIR["pegel.runbook"] = "docs/runbook"
 
 JOBS = (
+    "compare",
     "stream",
     "watch",
     "deliver",
@@ -41,6 +42,9 @@ JOBS = (
     "dashboard",
     "model_card",
     "audit",
+    "verify",
+    "erase",
+    "dead_letters",
     "eventhubs",
     "demo",
 )

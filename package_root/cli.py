@@ -9,6 +9,7 @@ from pegel import __version__
 from pegel.jobs.wiring.arguments import exit_with
 
 JOBS = {
+    "compare": "Say whether one set of rows has drifted from another: files or Delta tables.",
     "demo": "Run the whole loop on this machine and print what happens.",
     "stream": "Read events, write the tables, decide: the one streaming job.",
     "watch": "Recompute blocks and metrics from stored partials.",
@@ -20,7 +21,10 @@ JOBS = {
     "build-baseline": "Register a model with its grid and baseline.",
     "dashboard": "Show health, incidents and drift as pages.",
     "model-card": "Make the model card of a version.",
+    "verify": "Recount the stream's tables from their rows, and say where they differ.",
+    "erase": "Erase a person's events, and prove it.",
     "audit": "Verify the audit chains: who decided what, unchanged since.",
+    "dead-letters": "List, show and requeue refused events.",
     "eventhubs": "Run a local Event Hubs that speaks AMQP 1.0.",
 }
 
