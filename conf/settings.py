@@ -44,6 +44,18 @@ class EventHubsSettings(_Section):
     receive_timeout_seconds: int = Field(default=60, gt=0)
 
 
+class KafkaOauthSettings(_Section):
+    """Entra says who reads: the application signs in by itself and shows its tokens (SASL OAUTHBEARER)."""
+
+    token_endpoint: str = ""
+    """``https://login.microsoftonline.com/TENANT/oauth2/v2.0/token``, or ``file:///…``: a file with a token, which
+    whoever knows the identity keeps fresh. Empty: there is no sign-in, but a connection string."""
+    client_id: str = ""
+    client_secret: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CLIENT_SECRET")
+    scope: str = ""
+    """Empty: ``https://NAMESPACE.servicebus.windows.net/.default``, from the first of ``bootstrap_servers``."""
+
+
 class KafkaSettings(_Section):
     """Event Hubs' Kafka endpoint (or any Kafka), by Spark's own source."""
 
@@ -52,6 +64,7 @@ class KafkaSettings(_Section):
     connection_string: SecretRef = SecretRef(env="PEGEL_EVENTHUBS_CONNECTION_STRING")
     service_credential: str = ""
     """On Databricks: the Unity Catalog service credential to read with, instead of a connection string."""
+    oauth: KafkaOauthSettings = KafkaOauthSettings()
     truststore_pem: str | None = None
 
 

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.functions import coalesce, col, lit
 
-from pegel.conf.settings import SourceSettings
+from pegel.conf.secret_ref import SecretRef
+from pegel.conf.settings import KafkaOauthSettings, KafkaSettings, SourceSettings
 from pegel.errors import OutsideError
 
 # The text of the settings is the user name, whatever the service; the password is the whole connection string.
 _USER = "$ConnectionString"
-_LOGIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_OAUTH = "org.apache.kafka.common.security.oauthbearer"
 
 # Event Hubs cuts idle connections after 240 s and has a floor of 20 s for requests, so Microsoft asks for these:
 # azure-docs, event-hubs/apache-kafka-configurations.md.
@@ -33,9 +35,9 @@ def read_kafka(spark: SparkSession, settings: SourceSettings) -> DataFrame:
     The secret is read here, and goes nowhere but into the source's options, which no plan shows.
 
     Raises:
-        SettingsError: if the connection string is not there and no service credential is named.
+        SettingsError: if the secret is not there and no service credential is named.
     """
-    secret = "" if settings.kafka.service_credential else settings.kafka.connection_string.read()
+    secret = "" if (ref := _secret_ref(settings.kafka)) is None else ref.read()
     options = kafka_options(settings, secret, os.environ)
     records = spark.readStream.format("kafka").options(**options).load()
     return records.select(*source_columns())
@@ -52,12 +54,13 @@ def source_columns() -> list[Column]:
     ]
 
 
-def kafka_options(settings: SourceSettings, connection_string: str, environ: Mapping[str, str]) -> dict[str, str]:
+def kafka_options(settings: SourceSettings, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The options of Spark's Kafka source.
 
     Args:
         settings: the hubs, the servers, and how many events a micro-batch may hold.
-        connection_string: the secret; not used if a service credential is named.
+        secret: the connection string, or the secret of the application that signs in; not used if a service credential
+            is named, or if the token lies in a file.
         environ: the environment; on Databricks the Kafka client's classes have another name.
     """
     kafka = settings.kafka
@@ -73,21 +76,48 @@ def kafka_options(settings: SourceSettings, connection_string: str, environ: Map
         # Databricks sets protocol, mechanism and login by itself, and refuses them beside it.
         return options | {"databricks.serviceCredential": kafka.service_credential}
     shaded = "kafkashaded." if "DATABRICKS_RUNTIME_VERSION" in environ else ""
-    options |= {
-        "kafka.security.protocol": kafka.security_protocol,
-        "kafka.sasl.mechanism": "PLAIN",
-        "kafka.sasl.jaas.config": f"{shaded}{_LOGIN_MODULE} required "
-        f'username="{_USER}" password="{_escaped(connection_string)}";',
-    }
+    options |= {"kafka.security.protocol": kafka.security_protocol}
+    options |= _oauth(kafka, secret, shaded) if kafka.oauth.token_endpoint else _plain(secret, shaded)
     if kafka.truststore_pem:
         options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": kafka.truststore_pem}
     return options
+
+
+def _plain(connection_string: str, shaded: str) -> dict[str, str]:
+    login = f'{shaded}{_PLAIN_LOGIN} required username="{_USER}" password="{_escaped(connection_string)}";'
+    return {"kafka.sasl.mechanism": "PLAIN", "kafka.sasl.jaas.config": login}
+
+
+def _oauth(kafka: KafkaSettings, secret: str, shaded: str) -> dict[str, str]:
+    oauth = kafka.oauth
+    host = kafka.bootstrap_servers.split(",")[0].rpartition(":")[0]
+    signs_in = {"clientId": oauth.client_id, "clientSecret": secret, "scope": oauth.scope or f"https://{host}/.default"}
+    given = "" if _lies_in_a_file(oauth) else "".join(f' {name}="{_escaped(text)}"' for name, text in signs_in.items())
+    return {
+        "kafka.sasl.mechanism": "OAUTHBEARER",
+        "kafka.sasl.login.callback.handler.class": f"{shaded}{_OAUTH}.OAuthBearerLoginCallbackHandler",
+        "kafka.sasl.oauthbearer.token.endpoint.url": oauth.token_endpoint,
+        # Entra's secrets hold characters that RFC 6749 wants encoded; without this the client sends them as they are.
+        "kafka.sasl.oauthbearer.header.urlencode": "true",
+        "kafka.sasl.jaas.config": f"{shaded}{_OAUTH}.OAuthBearerLoginModule required{given};",
+    }
+
+
+def _lies_in_a_file(oauth: KafkaOauthSettings) -> bool:
+    return oauth.token_endpoint.startswith("file:")
+
+
+def _secret_ref(kafka: KafkaSettings) -> SecretRef | None:
+    if kafka.service_credential or _lies_in_a_file(kafka.oauth):
+        return None
+    return kafka.oauth.client_secret if kafka.oauth.token_endpoint else kafka.connection_string
 
 
 _UNTRUSTED = "shows a certificate that is not trusted: check source.kafka.truststore_pem"
 
 # What the client's errors mean, by a word that each holds; the first that is found counts.
 _MEANINGS = {
+    "LoginException": "cannot be asked, since {endpoint} gives no token: check {who}, and source.kafka.oauth",
     "SaslAuthenticationException": "refuses whoever asks: check {who}, and its right to listen",
     "SslAuthenticationException": _UNTRUSTED,
     "SSLHandshakeException": _UNTRUSTED,
@@ -115,15 +145,18 @@ def explain_kafka_failure(error: BaseException, settings: SourceSettings) -> Out
     meaning = next((meaning for word, meaning in _MEANINGS.items() if word in text), None)
     if meaning is None:
         return None
-    secret = settings.kafka.connection_string
-    credential = settings.kafka.service_credential
-    facts = {
-        "hubs": f"{settings.predictions_hub}, {settings.feedback_hub}",
-        "who": f"the service credential {credential}"
-        if credential
-        else f"the key that {secret.env or secret.file} holds",
-    }
+    facts = {"hubs": f"{settings.predictions_hub}, {settings.feedback_hub}", "who": _who(settings.kafka)}
+    facts["endpoint"] = settings.kafka.oauth.token_endpoint
     return OutsideError(f"Kafka at {settings.kafka.bootstrap_servers} {meaning.format(**facts)}")
+
+
+def _who(kafka: KafkaSettings) -> str:
+    if kafka.service_credential:
+        return f"the service credential {kafka.service_credential}"
+    if (secret := _secret_ref(kafka)) is None:
+        return f"the token in {kafka.oauth.token_endpoint}"
+    held = f"that {secret.env or secret.file} holds"
+    return f"the secret of {kafka.oauth.client_id} {held}" if kafka.oauth.token_endpoint else f"the key {held}"
 
 
 def _with_causes(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """A real Apache Kafka broker in one JVM, which asks of its clients what Event Hubs' Kafka endpoint asks of them.
 
-SASL PLAIN with the user ``$ConnectionString`` and a connection string as the password, TLS unless told otherwise,
-no topics made by accident, 1 MB a record. Listens on loopback only, on ports that are free; keeps its data in the
-folder that it is given.
+SASL PLAIN with the user ``$ConnectionString`` and a connection string as the password, and where an issuer's keys are
+given its tokens as well; TLS unless told otherwise, no topics made by accident, 1 MB a record. Listens on loopback
+only, on ports that are free; keeps its data in the folder that it is given.
 """
 
 import base64
@@ -13,6 +13,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +33,7 @@ advertised.listeners=EH://127.0.0.1:{port}
 listener.security.protocol.map=EH:{protocol},CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=EH
-sasl.enabled.mechanisms=PLAIN
+sasl.enabled.mechanisms=PLAIN{oauth}
 sasl.mechanism.inter.broker.protocol=PLAIN
 listener.name.eh.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
   username="admin" password="{admin}" user_admin="{admin}" user_$ConnectionString="{password}";
@@ -52,6 +53,31 @@ log.segment.bytes=1073741824
 """
 
 
+_OAUTH = "org.apache.kafka.common.security.oauthbearer"
+_TOKENS = f"""
+listener.name.eh.oauthbearer.sasl.server.callback.handler.class={_OAUTH}.OAuthBearerValidatorCallbackHandler
+listener.name.eh.oauthbearer.sasl.jaas.config={_OAUTH}.OAuthBearerLoginModule required;
+listener.name.eh.sasl.oauthbearer.jwks.endpoint.url={{keys}}
+listener.name.eh.sasl.oauthbearer.expected.audience={{audience}}
+listener.name.eh.sasl.oauthbearer.expected.issuer={{issuer}}
+"""
+
+
+@dataclass(frozen=True)
+class TokenRules:
+    """Whose tokens the broker takes.
+
+    Attributes:
+        keys: a URL of the issuer's key set; ``file:`` will do.
+        audience: what they are for.
+        issuer: who signed them.
+    """
+
+    keys: str
+    audience: str
+    issuer: str
+
+
 class KafkaBroker:
     """One broker and its topics, as a context manager; only its own process is ended.
 
@@ -60,11 +86,19 @@ class KafkaBroker:
         topics: name -> number of partitions.
         tls: SASL_SSL with a certificate made here, else SASL_PLAINTEXT.
         password: what the user ``$ConnectionString`` has to say.
+        tokens: which tokens come in too; none, if this is None.
     """
 
     def __init__(
-        self, folder: Path, topics: Mapping[str, int], *, tls: bool = True, password: str = CONNECTION_STRING
+        self,
+        folder: Path,
+        topics: Mapping[str, int],
+        *,
+        tls: bool = True,
+        password: str = CONNECTION_STRING,
+        tokens: TokenRules | None = None,
     ) -> None:
+        self._tokens = tokens
         self.password = password
         self.protocol = "SASL_SSL" if tls else "SASL_PLAINTEXT"
         self.truststore_pem = str(folder / "ca.pem") if tls else None
@@ -120,8 +154,10 @@ class KafkaBroker:
         _write_certificate(self._folder)
         text = _PROPERTIES.format(
             port=port, controller=controller, protocol=self.protocol, folder=self._folder, admin=uuid.uuid4().hex,
-            password=self.password,
+            password=self.password, oauth=",OAUTHBEARER" if self._tokens else "",
         )  # fmt: skip
+        if self._tokens:
+            text += _TOKENS.format(**asdict(self._tokens))
         (self._folder / "server.properties").write_text(text, encoding="utf-8")
         meta = self._folder / "data" / "meta.properties"
         if not meta.is_file():

@@ -1,6 +1,6 @@
 import pytest
 
-from pegel.conf.settings import KafkaSettings, SourceSettings
+from pegel.conf.settings import KafkaOauthSettings, KafkaSettings, SourceSettings
 from pegel.streaming.sources.kafka import explain_kafka_failure, kafka_options
 
 SETTINGS = SourceSettings(
@@ -85,3 +85,31 @@ def test_explanation_names_the_service_credential_that_was_refused():
     settings = SETTINGS.model_copy(update={"kafka": kafka})
     explained = explain_kafka_failure(RuntimeError("kafka SaslAuthenticationException"), settings)
     assert "the service credential pegel-stream" in str(explained)
+
+
+OAUTH = "org.apache.kafka.common.security.oauthbearer"
+ENDPOINT = "https://login.microsoftonline.com/t/oauth2/v2.0/token"
+
+
+def signing_in(**oauth):
+    kafka = SETTINGS.kafka.model_copy(update={"oauth": KafkaOauthSettings(client_id="c", **oauth)})
+    return SETTINGS.model_copy(update={"kafka": kafka})
+
+
+@pytest.mark.parametrize(("environ", "shaded"), [({}, ""), ({"DATABRICKS_RUNTIME_VERSION": "18.0"}, "kafkashaded.")])
+def test_an_application_that_signs_in_shows_tokens_of_entra(environ, shaded):
+    options = kafka_options(signing_in(token_endpoint=ENDPOINT), 's"3', environ)
+    assert {name: text for name, text in options.items() if "sasl" in name} == {
+        "kafka.sasl.mechanism": "OAUTHBEARER",
+        "kafka.sasl.login.callback.handler.class": f"{shaded}{OAUTH}.OAuthBearerLoginCallbackHandler",
+        "kafka.sasl.oauthbearer.token.endpoint.url": ENDPOINT,
+        "kafka.sasl.oauthbearer.header.urlencode": "true",
+        "kafka.sasl.jaas.config": f"{shaded}{OAUTH}.OAuthBearerLoginModule required "
+        'clientId="c" clientSecret="s\\"3" scope="https://n.servicebus.windows.net/.default";',
+    }
+    assert options["kafka.security.protocol"] == "SASL_SSL"
+
+
+def test_a_token_in_a_file_needs_no_secret():
+    options = kafka_options(signing_in(token_endpoint="file:///run/token", scope="x"), "", {})
+    assert options["kafka.sasl.jaas.config"] == f"{OAUTH}.OAuthBearerLoginModule required;"
