@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
@@ -12,6 +13,7 @@ from pegel.conf.settings import Settings, SourceSettings
 from pegel.errors import OutsideError, PegelError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.decisions import Decisions
+from pegel.jobs.wiring.erasing import ErasuresOfTheStream
 from pegel.jobs.wiring.spark_session import build_session
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.streaming.ingest.generation import generation_of, query_id_of
@@ -75,6 +77,14 @@ class MicroBatches:
         log.info("micro-batch %d: %s", batch.batch_id, batch.counts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """What the main thread does while the query runs: wait for ``stop``, and look for what else there is to do."""
+
+    stop: threading.Event
+    between: Callable[[], None]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until the job is stopped; with ``--available-now`` take what the hub holds and stop.
 
@@ -90,21 +100,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         tables = open_tables(settings.storage)
         create_tables(tables)
         open_in_background(spark, tables)
-        micro_batches = MicroBatches(spark, settings)
-        _run(spark, settings, micro_batches, stop, available_now=arguments.available_now)
+        with ErasuresOfTheStream(settings) as erasures:
+            micro_batches = MicroBatches(spark, settings)
+
+            def between() -> None:
+                erasures.look(micro_batches.running)
+
+            _run(spark, settings, micro_batches, _Loop(stop, between), available_now=arguments.available_now)
     finally:
         spark.stop()
     return 0
 
 
 def _run(
-    spark: SparkSession, settings: Settings, micro_batches: MicroBatches, stop: threading.Event, *, available_now: bool
+    spark: SparkSession, settings: Settings, micro_batches: MicroBatches, loop: _Loop, *, available_now: bool
 ) -> None:
     try:
         parsed = Parser(settings).parse(read_events(spark, settings.source))
         query = _start(parsed, settings, micro_batches, available_now=available_now)
-        while not stop.is_set() and query.isActive:
-            stop.wait(LOOK_SECONDS)
+        while not loop.stop.is_set() and query.isActive:
+            loop.stop.wait(LOOK_SECONDS)
+            loop.between()
         if query.isActive:
             _end(query, micro_batches)
         # Raises what ended the query, if anything did.

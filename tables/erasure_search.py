@@ -6,6 +6,7 @@ What is looked for is compared as data and never becomes part of a query.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -93,7 +94,7 @@ def _holds(tables: OwnedTables, table: str, path: str, places: Collection[Place]
             columns = _columns_of(table, subjects)
             return any(
                 len(_meant(table, rows, subjects, ())) or _has_place(rows, places)
-                for rows in _pieces(pq.ParquetFile(file), columns)
+                for rows in map(partial(_as_the_table, table), _pieces(pq.ParquetFile(file), columns))
             )
         if path.endswith(".parquet"):
             text = "".join(str(rows.to_pylist()) for rows in _pieces(pq.ParquetFile(file), None))
@@ -107,6 +108,12 @@ def _holds(tables: OwnedTables, table: str, path: str, places: Collection[Place]
 def _pieces(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.Table]:
     for batch in file.iter_batches(columns=columns):
         yield pa.table(batch)
+
+
+def _as_the_table(table: str, rows: pa.Table) -> pa.Table:
+    """Files remember other types of text than that of their table, and old ones may lack columns."""
+    schema = TABLES[table].arrow_schema
+    return rows.cast(pa.schema([schema.field(name).with_nullable(True) for name in rows.column_names]))
 
 
 def _has_place(rows: pa.Table, places: Collection[Place]) -> bool:

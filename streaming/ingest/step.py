@@ -18,6 +18,7 @@ from pegel.conf.settings import Settings
 from pegel.schemas.partials import Partial
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch, events_in
 from pegel.streaming.ingest.dedupe import without_copies
+from pegel.streaming.ingest.erased import erased_before, erased_letters
 from pegel.streaming.ingest.generation import batch_id_of
 from pegel.streaming.ingest.index import COORDINATES, ID, TIME, of_record, read_index
 from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
@@ -26,6 +27,7 @@ from pegel.streaming.ingest.sinks import SPARK_WRITES, StreamTables
 from pegel.streaming.ingest.stored import stored_before
 from pegel.streaming.ingest.summary import Summary, summarise
 from pegel.tables.delta import DeltaTables
+from pegel.tables.erased import erased_of_batch
 
 _TABLES = {PREDICTION: "predictions", FEEDBACK: "feedback"}
 _DEAD_LETTERS = "dead_letters"
@@ -97,15 +99,11 @@ class Ingest:
         if not len(index):
             return None
         new, copies = without_copies(index, {record: self._seen(index, record, batch_id) for record in ID})
+        copies = pa.concat_tables([copies, erased_letters(self._tables, index, batch_id)], promote_options="default")
         self._profiler.admit(new)
-        work = _Work(
-            batch_id,
-            summarise(index, new, copies),
-            events.where(F.col(REASON).isNotNull()),
-            self._new(events, copies),
-            new,
-            replayed,
-        )
+        first = self._without(events, copies)
+        dead = first.where(F.col(REASON).isNotNull())
+        work = _Work(batch_id, summarise(index, new, copies), dead, _of_records(first), new, replayed)
         return self._store(work, started_at)
 
     def commit(self, batch: IngestedBatch) -> bool:
@@ -131,14 +129,14 @@ class Ingest:
         events = of_record(index.filter(index["fit"]), record)
         wanted = {ID[record]: events["id"], TIME[record]: events["time"]}
         found = stored_before(self._tables, _TABLES[record], batch_id, tuple(wanted), wanted)
-        return found.rename_columns(["id", "time"])
+        erased = erased_before(self._tables, _TABLES[record], batch_id, events["id"], events["time"])
+        return pa.concat_tables([found.rename_columns(["id", "time"]), erased], promote_options="default")
 
-    def _new(self, events: DataFrame, copies: pa.Table) -> dict[str, DataFrame]:
-        fit = events.where(F.col(REASON).isNull())
-        if len(copies):
-            where = self.stream.frame(copies.select(COORDINATES))
-            fit = fit.join(F.broadcast(where), list(COORDINATES), "left_anti")
-        return {record: fit.where(F.col(RECORD) == record) for record in ID}
+    def _without(self, events: DataFrame, copies: pa.Table) -> DataFrame:
+        if not len(copies):
+            return events
+        where = self.stream.frame(copies.select(COORDINATES))
+        return events.join(F.broadcast(where), list(COORDINATES), "left_anti")
 
     def _store(self, work: _Work, started_at: datetime) -> IngestedBatch:
         frames = work.to_write
@@ -180,10 +178,16 @@ class Ingest:
 
     def _write(self, name: str, frame: DataFrame, work: _Work) -> int:
         if work.replayed and self.stream.holds(name, work.batch_id):
-            return self.stream.count(name, work.batch_id)
+            # What was erased since had been stored.
+            return self.stream.count(name, work.batch_id) + erased_of_batch(self._tables, name, work.batch_id)
         return self.stream.append(name, frame, work.batch_id)
 
     def _count_live(self, work: _Work) -> list[Partial]:
         if not work.summary.new[PREDICTION]:
             return []
         return self._profiler.count_live(work.new[PREDICTION], work.summary.versions, work.batch_id)
+
+
+def _of_records(events: DataFrame) -> dict[str, DataFrame]:
+    fit = events.where(F.col(REASON).isNull())
+    return {record: fit.where(F.col(RECORD) == record) for record in ID}

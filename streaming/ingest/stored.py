@@ -38,7 +38,7 @@ def stored_before(
     (id_column, ids), (time_column, times) = wanted.items()
     if not len(ids):
         return schema.empty_table()
-    within = " OR ".join(f"{time_column} BETWEEN {_literal(a)} AND {_literal(b)}" for a, b in spans_of(times))
+    within = " OR ".join(f"{time_column} BETWEEN {literal(a)} AND {literal(b)}" for a, b in spans_of(times))
     sql = f"SELECT {', '.join(columns)} FROM t WHERE batch_id < {batch_id} AND ({within})"
     found = []
     for piece in tables.scan(name, sql):
@@ -69,5 +69,6 @@ def spans_of(times: pa.ChunkedArray, at_most: int = MAX_SPANS) -> list[tuple[int
     return [(int(a), int(b)) for a, b in zip(micros[first], micros[last], strict=True)]
 
 
-def _literal(micros: int) -> str:
+def literal(micros: int) -> str:
+    """A time, in microseconds since 1970, as a literal for a query on a table."""
     return f"arrow_cast({micros}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
