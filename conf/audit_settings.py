@@ -5,8 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from pegel.conf.section import Section
+from pegel.schemas.audit import WRITER_NAME
 
-_Writer = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+AuditWriter = Annotated[str, Field(pattern=f"^{WRITER_NAME}$")]
+"""The name of a writer, for every setting that holds one."""
 
 
 class AuditSettings(Section):
@@ -16,7 +18,9 @@ class AuditSettings(Section):
     of this machine; without it `_audit` under `storage.root`, or `.pegel/audit` if that is a URI.
     """
 
-    writers: tuple[_Writer, ...] = Field(default=("serve", "webhook", "retrain", "deliver", "erase"), max_length=32)
+    writers: tuple[AuditWriter, ...] = Field(
+        default=("serve", "webhook", "retrain", "deliver", "build_baseline", "erase", "dead_letters"), max_length=32
+    )
     spool: str | None = None
     append_seconds: float = Field(default=1.0, gt=0)
     """How long decisions wait in the spool, so that one append to the table takes many."""

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pegel.conf.audit_settings import AuditSettings
+from pegel.conf.audit_settings import AuditSettings, AuditWriter
 from pegel.conf.fairness_settings import FairnessSettings
+from pegel.conf.masking_settings import MaskingSettings
 from pegel.conf.openai_settings import OpenAiSettings
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.section import Section as _Section
@@ -212,7 +213,7 @@ class ServingSettings(_Section):
     """The file whose section ``usage`` says who may ask for what."""
     tokens: TokenSettings = TokenSettings()
     """Whose Entra tokens are taken, if a caller of the usage policy has any."""
-    audit_writer: str = Field(default="serve", pattern="^[a-z][a-z0-9_]{0,31}$")
+    audit_writer: AuditWriter = "serve"
     """Its decisions go into ``audit_events_<audit_writer>``; several processes need a name each."""
     poll_seconds: float = Field(default=1.0, gt=0)
     spool: str = ".pegel/spool"
@@ -268,6 +269,7 @@ class Settings(_Section):
     storage: StorageSettings = StorageSettings()
     source: SourceSettings = SourceSettings()
     ingest: IngestSettings = IngestSettings()
+    masking: MaskingSettings = MaskingSettings()
     watch: WatchSettings = WatchSettings()
     mlflow: MlflowSettings = MlflowSettings()
     model: ModelSettings = ModelSettings()

@@ -12,6 +12,7 @@ Limits: these are shapes, not meanings. Names, addresses and dates of birth are 
 sentence without ``=`` or ``:``.
 """
 
+import hashlib
 import re
 from itertools import groupby
 
@@ -26,6 +27,9 @@ MARKS = ("AKIA", "ASIA")
 """Every match of a rule holds a character of ``SIGNS`` or one of these texts: an AWS key may be all letters."""
 MIN_BYTES = 5
 """No match is shorter than ``@b.de``."""
+
+UUID = "[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}"
+IDENTIFIER_DIGITS = 16
 
 
 def mask(text: str) -> str:
@@ -48,6 +52,22 @@ def mask(text: str) -> str:
     return text
 
 
+def mask_identifier(text: str) -> str:
+    """Mask an id so that different ids stay different; UUIDs and 32 hexadecimal digits stay as they are.
+
+    What is masked gets the beginning of its SHA-256: copies and labels still find each other, and nothing is taken for
+    a copy that is none. Whoever guesses the whole id can confirm it.
+
+    Example:
+        >>> mask_identifier("ada@example.org-17")
+        '[email]-17#6204df7a5882b497'
+        >>> mask_identifier("01234567-0123-4567-8901-234567890123")
+        '01234567-0123-4567-8901-234567890123'
+    """
+    masked = text if _UUID.fullmatch(text) else mask(text)
+    return text if masked == text else f"{masked}#{hashlib.sha256(text.encode()).hexdigest()[:IDENTIFIER_DIGITS]}"
+
+
 def _replace(text: str, pattern: re.Pattern[str], replacement: str, checksum: Checksum) -> str:
     if checksum is Checksum.NONE:
         return pattern.sub(replacement, text)
@@ -58,6 +78,7 @@ def _compiled(rule: MaskingRule) -> tuple[re.Pattern[str], str, Checksum]:
     return re.compile(rule.pattern), rule.replacement.replace("$1", r"\g<1>"), rule.checksum
 
 
+_UUID = re.compile(UUID)
 _MAY_MATCH = re.compile("|".join((SIGNS, *MARKS)))
 _COMPILED = tuple(
     (re.compile(hint), tuple(_compiled(rule) for rule in rules)) for hint, rules in groupby(RULES, lambda r: r.hint)

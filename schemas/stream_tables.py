@@ -59,6 +59,10 @@ PREDICTIONS = Table(
         Column("trace_id", "string", "trace of the call"),
         *_SOURCE,
         Column("extra", "map<string,string>", "fields that this version does not know, kept"),
+        Column("input_characters", "int", "how long the masked input was, whether or not it is stored"),
+        Column("input_words", "int", "how many words it had"),
+        Column("output_characters", "int", "the same of the output"),
+        Column("output_words", "int", "the same of the output"),
     ),
     _indexed_by("event_time", "batch_id", "enqueued_time", "offset"),
 )

@@ -10,7 +10,7 @@ from itertools import groupby
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
 
-from pegel.schemas.masking import MARKS, MIN_BYTES, RULES, SIGNS
+from pegel.schemas.masking import IDENTIFIER_DIGITS, MARKS, MIN_BYTES, RULES, SIGNS, UUID
 from pegel.schemas.masking_rule import Checksum, MaskingRule
 
 
@@ -23,6 +23,21 @@ def masked(column: Column) -> Column:
     """
     may_match = reduce(Column.__or__, (column.contains(mark) for mark in MARKS), column.rlike(SIGNS))
     return F.when((F.octet_length(column) >= MIN_BYTES) & may_match, _by_rules(column)).otherwise(column)
+
+
+def masked_identifier(column: Column) -> Column:
+    """Mask a column of ids; the same as ``mask_identifier``. Few ids get as far as the rules."""
+    done = _let(_by_rules(column), lambda text: F.when(text == column, text).otherwise(_marked(text, column)))
+    needs_rules = (F.octet_length(column) >= MIN_BYTES) & column.rlike(_IN_IDENTIFIERS) & ~column.rlike(f"^{UUID}\\z")
+    return F.when(needs_rules, done).otherwise(column)
+
+
+def _marked(masked_id: Column, column: Column) -> Column:
+    return F.concat(masked_id, F.lit("#"), F.substring(F.sha2(column.cast("binary"), 256), 1, IDENTIFIER_DIGITS))
+
+
+# What a rule needs, in few words: a sign that ids seldom hold, an IP address, seven digits or a word of twenty.
+_IN_IDENTIFIERS = "[@=:%]|[.][0-9]|[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){6}|[^ ]{20}"
 
 
 def _by_rules(text: Column) -> Column:

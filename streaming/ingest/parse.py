@@ -12,13 +12,11 @@ from pegel.conf.settings import Settings
 from pegel.schemas import events
 from pegel.schemas.events import CONTRACT, FEEDBACK, PREDICTION, EventContract
 from pegel.streaming.ingest.contract import READ, REASON, RECORD, ContractSql
-from pegel.streaming.masking import masked
+from pegel.streaming.ingest.privacy import check_key, privacy_steps
 
 __all__ = ["FEEDBACK", "PREDICTION", "REASON", "RECORD", "SOURCE", "Parser"]
 
 SOURCE = ("hub", "partition", "offset", "enqueued_time")
-_MASKED_TEXTS = ("input", "output", "error_type", "label", "source", "body")
-_MASKED_MAPS = ("features", "segments", "extra")
 
 # Escapes such as \u0040 would hide an address from masking, so printable characters are shown, quotes and \ apart.
 _ESCAPE = r"\\u00"
@@ -38,17 +36,19 @@ class Parser:
     """Parse, check and mask events; built once, since building columns costs more than a small micro-batch does.
 
     Args:
-        settings: the hubs' names, and how far into the future an event may be dated.
+        settings: the hubs' names, how far into the future an event may be dated, what is masked.
         contract: the versions of events and their fields.
+
+    Raises:
+        SettingsError: if texts are to be hashed and the key is missing.
     """
 
     def __init__(self, settings: Settings, contract: EventContract = CONTRACT) -> None:
         hub = F.lit(settings.source.feedback_hub)
         self._record = F.when(F.col("hub") == hub, FEEDBACK).otherwise(PREDICTION).alias(RECORD)
         self._sql = ContractSql(contract, settings.ingest.future_tolerance_seconds)
-        texts = {name: masked(F.col(name)) for name in _MASKED_TEXTS}
-        maps = {name: F.transform_values(name, lambda _, value: masked(value)) for name in _MASKED_MAPS}
-        self._masked = texts | maps
+        check_key(settings.masking)
+        self._privacy = privacy_steps(settings.masking)
 
     def parse(self, frame: DataFrame) -> DataFrame:
         """Give every event its columns.
@@ -59,8 +59,8 @@ class Parser:
         Returns:
             as many rows as came: the source's columns; ``record``; ``reason`` and ``detail``, null if all is well;
             ``sha256`` only where there is a reason, and ``body`` (readable, masked) unless it is larger than an event
-            may be; then the columns of ``predictions`` and ``feedback``, masked, null in rows of the other kind
-            (``event_id`` is in both).
+            may be or ``masking`` keeps none; then the columns of ``predictions`` and ``feedback``, masked, null in rows
+            of the other kind (``event_id`` is in both).
         """
         rows = frame.select(*SOURCE, F.expr("coalesce(body, X'') AS body"), self._record)
         text = f"CASE WHEN octet_length(body) <= {events.MAX_EVENT_BYTES} THEN CAST(body AS STRING) END AS text"
@@ -86,4 +86,7 @@ class Parser:
             f"{sha256} AS sha256",
             f"{body} AS body",
         )
-        return rows.withColumn("body", F.expr(_BODY)).withColumns(self._masked)
+        rows = rows.withColumn("body", F.expr(_BODY))
+        for columns in self._privacy:
+            rows = rows.withColumns(dict(columns))
+        return rows

@@ -11,9 +11,15 @@ _FEATURE = "features."
 # Python's str.split() cuts at these; Java's own \s knows a few less.
 _SPACES = r"(?U)[\\s\\x1c-\\x1f]+"
 
+
+def words_of(text: str) -> str:
+    """SQL for how many words the SQL column of this name holds; null for null."""
+    return f"size(filter(split({text}, '{_SPACES}'), word -> word <> ''))"
+
+
 _NUMBERS = {
-    "input_length": "char_length(input)",
-    "input_words": f"size(filter(split(input, '{_SPACES}'), word -> word <> ''))",
+    "input_length": "input_characters",
+    "input_words": "input_words",
     "confidence": "array_max(map_values(probabilities))",
     "latency_ms": "latency_ms",
     "input_tokens": "input_tokens",

@@ -15,7 +15,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from pegel.schemas import events as names
-from pegel.schemas.masking import mask
+from pegel.schemas.masking import mask, mask_identifier
 
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 MAX_DEPTH = 999
@@ -223,6 +223,10 @@ def _read_fields(document: Mapping[str, Any], fields: "Mapping[str, _Field]") ->
     if any(name.translate(_LOWER) in fields or name.translate(_LOWER) in _ENVELOPE for name in unknown):
         raise _Refusal(names.WRONG_CASE)
     values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
+    for name in {"input", "output"} & values.keys():
+        written = values[name]
+        values[f"{name}_characters"] = None if written is None else len(written)
+        values[f"{name}_words"] = None if written is None else len(written.split())
     return values
 
 
@@ -254,13 +258,17 @@ def _identifier(value: Any) -> str:
         raise _TooLong
     if not value:
         raise ValueError(value)
-    return str(value)
+    return mask_identifier(value)
 
 
 def _name(value: Any) -> str:
     if len(_text(value)) > 1024:
         raise _TooLong
     return str(value)
+
+
+def _named_id(value: Any) -> str:
+    return mask_identifier(_name(value))
 
 
 def _masked_name(value: Any) -> str:
@@ -390,7 +398,7 @@ _PREDICTION = {
     "event_time": _Field("event_time", _time, required=True),
     "model_name": _Field("model", _identifier, required=True),
     "model_version": _Field("version", _identifier, required=True),
-    "prompt_version": _Field("prompt_version", _name),
+    "prompt_version": _Field("prompt_version", _named_id),
     "input": _Field("input", _masked_text),
     "features": _Field("features", _scalars),
     "output": _Field("output", _masked_text),
@@ -398,10 +406,10 @@ _PREDICTION = {
     "segments": _Field("segments", _texts),
     "latency_ms": _Field("latency_ms", _number),
     "error.type": _Field("error_type", _masked_name),
-    "gen_ai.request.model": _Field("request_model", _name),
+    "gen_ai.request.model": _Field("request_model", _named_id),
     "gen_ai.usage.input_tokens": _Field("input_tokens", _count),
     "gen_ai.usage.output_tokens": _Field("output_tokens", _count),
-    "trace_id": _Field("trace_id", _name),
+    "trace_id": _Field("trace_id", _named_id),
 }
 _FEEDBACK = {
     "feedback_id": _Field("feedback_id", _identifier, required=True),

@@ -1,0 +1,112 @@
+"""What is stored of each text of an event: masked, hashed, dropped or kept. Pure: names → columns, in the JVM.
+
+The key of the keyed hashes is never a value in a plan, where the pages of Spark, its event log and every error would
+show it. Spark's ``java_method`` reads it in the JVM that hashes, from that JVM's own environment; the plan names the
+variable. The hash itself is commons-codec's, which every Spark brings.
+"""
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F  # noqa: N812
+
+from pegel.conf.masking_settings import CONTENT, IDENTIFIERS, MAPS, TEXTS, FieldAction, MaskingSettings
+from pegel.errors import SettingsError
+from pegel.streaming.masking import masked, masked_identifier
+from pegel.streaming.profile.column_sql import words_of
+
+MIN_KEY_CHARACTERS = 32
+
+_COLUMN = {"error.type": "error_type", "model_name": "model", "model_version": "version"} | {
+    "gen_ai.request.model": "request_model"
+}
+"""Fields whose column has another name."""
+
+
+def check_key(settings: MaskingSettings) -> None:
+    """Refuse to start without the key, if anything is hashed.
+
+    Raises:
+        SettingsError: if it is missing here or too short to be one.
+    """
+    if settings.needs_key and len(settings.key.read()) < MIN_KEY_CHARACTERS:
+        raise SettingsError(
+            f"the masking key in the environment variable {settings.key.env} has fewer than {MIN_KEY_CHARACTERS} "
+            "characters, so hashes could be undone by trying keys; make one with `openssl rand -hex 32`"
+        )
+
+
+def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
+    """The columns that replace those of the parsed frame, step by step; a column stands once in a step."""
+    hidden = {name: settings.action(name) for name in CONTENT if settings.action(name) in _ENDS}
+    # The lengths are those of the masked text, whatever is stored in the end: so they do not change with the setting.
+    first = {name: _text(name, "mask" if name in hidden else settings.action(name), settings) for name in TEXTS}
+    first |= {name: _identifier(name, settings) for name in IDENTIFIERS}
+    columns = {_COLUMN.get(name, name): column for name, column in first.items()}
+    columns |= {name: _map(name, settings) for name in MAPS}
+    columns["body"] = masked(F.col("body")) if settings.keeps_bodies else F.lit(None).cast("string")
+    steps: list[Mapping[str, Column]] = [columns, _LENGTHS]
+    return [*steps, {name: _text(name, action, settings) for name, action in hidden.items()}] if hidden else steps
+
+
+_ENDS = ("drop", "keyed_hash")
+_LENGTHS = {
+    "input_characters": F.expr("char_length(input)"),
+    "input_words": F.expr(words_of("input")),
+    "output_characters": F.expr("char_length(output)"),
+    "output_words": F.expr(words_of("output")),
+}
+
+
+def _text(name: str, action: FieldAction, settings: MaskingSettings) -> Column:
+    return _done(F.col(_COLUMN.get(name, name)), action, settings)
+
+
+def _identifier(name: str, settings: MaskingSettings) -> Column:
+    action, column = settings.action(name), F.col(_COLUMN.get(name, name))
+    return masked_identifier(column) if action == "mask" else _done(column, action, settings)
+
+
+def _map(name: str, settings: MaskingSettings) -> Column:
+    named = settings.named_in(name)
+    dropped = [key for key, action in named.items() if action == "drop"]
+    others = {key: action for key, action in named.items() if action != "drop"}
+    rest = settings.action(f"{name}.*")
+
+    def value_of(key: Column, value: Column) -> Column:
+        ways = ((F.when(key == F.lit(k), _done(value, action, settings))) for k, action in others.items())
+        plain = _done(value, rest, settings)
+        return F.coalesce(*ways, plain) if others else plain
+
+    column = F.col(name)
+    if dropped:
+        column = F.map_filter(column, lambda key, _: ~key.isin(dropped))
+    return F.transform_values(column, value_of)
+
+
+def _done(value: Column, action: FieldAction, settings: MaskingSettings) -> Column:
+    if action == "keep":
+        return value
+    if action == "drop":
+        return F.lit(None).cast("string")
+    return masked(value) if action == "mask" else keyed_hash(value, str(settings.key.env))
+
+
+def keyed_hash(value: Column, key_variable: str) -> Column:
+    """HMAC-SHA256 of a text in UTF-8, as 64 hexadecimal digits; null stays null.
+
+    Args:
+        value: a string column.
+        key_variable: the environment variable that holds the key on every machine that hashes.
+    """
+    missing = F.raise_error(
+        f"the environment variable {key_variable} with the masking key is missing on a machine of the cluster; set it "
+        "on all of them and start the job again"
+    )
+    key = F.coalesce(_java("java.lang.System", "getenv", F.lit(key_variable)), missing)
+    digest = _java("org.apache.commons.codec.digest.HmacUtils", "hmacSha256Hex", key, value)
+    return F.when(value.isNotNull(), digest)
+
+
+def _java(class_name: str, method: str, *arguments: Column) -> Column:
+    return F.java_method(F.lit(class_name), F.lit(method), *arguments)
