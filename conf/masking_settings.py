@@ -26,9 +26,10 @@ class MaskingSettings(Section):
 
     ``content: none`` stores no text: of ``input``, ``output``, ``label`` and every unknown field a keyed hash, of
     ``input`` and ``output`` the number of characters and words too, and of a refused event its SHA-256. ``fields`` says
-    it for one field by its name in the event (``input``, ``segments.user``, ``features.city``, ``extra.session``) and
-    goes before ``content``: ``drop``, ``keyed_hash`` (HMAC-SHA256, 64 hexadecimal digits), ``mask``, or ``keep`` as it
-    came. If a field is dropped or hashed, no body of a refused event is stored, since nobody could find it there.
+    it for one field by its name in the event (``input``, ``segments.user``, ``features.city``, ``extra.session``), with
+    ``segments.*`` for those that are not named, and goes before ``content``: ``drop``, ``keyed_hash`` (HMAC-SHA256, 64
+    hexadecimal digits), ``mask``, or ``keep`` as it came. If a field is dropped or hashed, no body of a refused event
+    is stored, since nobody could find the field there.
     """
 
     content: Literal["masked", "none"] = "masked"
@@ -87,4 +88,8 @@ class MaskingSettings(Section):
     def named_in(self, map_name: str) -> dict[str, FieldAction]:
         """Key of a map -> what happens to its value, for those that are named."""
         prefix = f"{map_name}."
-        return {name.removeprefix(prefix): how for name, how in self.fields.items() if name.startswith(prefix)}
+        return {
+            name.removeprefix(prefix): how
+            for name, how in self.fields.items()
+            if name.startswith(prefix) and name != f"{prefix}*"
+        }

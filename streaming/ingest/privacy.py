@@ -45,16 +45,15 @@ def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
     columns = {_COLUMN.get(name, name): column for name, column in first.items()}
     columns |= {name: _map(name, settings) for name in MAPS}
     columns["body"] = masked(F.col("body")) if settings.keeps_bodies else F.lit(None).cast("string")
-    steps: list[Mapping[str, Column]] = [columns, _LENGTHS]
+    steps: list[Mapping[str, Column]] = [columns, {name: F.expr(sql) for name, sql in _LENGTHS.items()}]
     return [*steps, {name: _text(name, action, settings) for name, action in hidden.items()}] if hidden else steps
 
 
 _ENDS = ("drop", "keyed_hash")
 _LENGTHS = {
-    "input_characters": F.expr("char_length(input)"),
-    "input_words": F.expr(words_of("input")),
-    "output_characters": F.expr("char_length(output)"),
-    "output_words": F.expr(words_of("output")),
+    f"{name}_{unit}": sql
+    for name in ("input", "output")
+    for unit, sql in (("characters", f"char_length({name})"), ("words", words_of(name)))
 }
 
 
