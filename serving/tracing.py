@@ -9,7 +9,6 @@ same trace, and feedback finds it without a search.
 import hashlib
 import logging
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pegel.serving.call import Call
 from pegel.serving.trace_capture import PREFIX, TraceCapture, calling, silence
 from pegel.serving.trace_outbox import Outbox, TraceCounts
 from pegel.serving.trace_store import TraceFeedback, TraceStore
+from pegel.tables.woken_thread import WokenThread
 
 log = logging.getLogger(__name__)
 
@@ -70,21 +70,17 @@ class Tracing:
         self._capture: TraceCapture | None = None
         self._integrated = False
         self._said = ""
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
+        self._storing = WokenThread("traces", self._turn, 0.0, last=self._store_what_is_due)
 
     def start(self) -> None:
         """Connect and store from a thread of its own; without a share to trace there is none."""
         if self._share > 0:
-            self._thread.start()
+            self._storing.wake()
+            self._storing.start()
 
     def close(self, patience_seconds: float = 5.0) -> None:
         """Store what waits, as far as MLflow takes it in time; the rest is dropped and counted."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(patience_seconds)
+        self._storing.stop(patience_seconds)
         self._traces.give_up()
         self._feedback.give_up()
 
@@ -142,23 +138,19 @@ class Tracing:
 
     def _put(self, trace: Any) -> None:
         if self._traces.put(trace):
-            self._wake.set()
+            self._storing.wake()
 
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            self._wake.clear()
-            if self._capture is None:
-                self._attempt(self._connect)
-                if self._capture is None:
-                    self._stop.wait(RECONNECT_SECONDS)
-                    continue
-            self._attempt(self._integrate)
-            self._store_what_is_due()
-            self._wake.wait(min(LOOK_SECONDS, self._traces.wait_seconds(), self._feedback.wait_seconds()))
-        if self._capture is not None:
-            self._store_what_is_due()
+    def _turn(self) -> float:
+        """Do what is due, and give for how many seconds nothing is, unless something comes."""
+        if self._capture is None and not self._attempt(self._connect):
+            return RECONNECT_SECONDS
+        self._attempt(self._integrate)
+        self._store_what_is_due()
+        return min(LOOK_SECONDS, self._traces.wait_seconds(), self._feedback.wait_seconds())
 
     def _store_what_is_due(self) -> None:
+        if self._capture is None:
+            return
         for outbox in (self._traces, self._feedback):
             while not outbox.wait_seconds():
                 if not self._attempt(outbox.turn):

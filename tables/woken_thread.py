@@ -14,14 +14,23 @@ class WokenThread:
 
     Args:
         name: of the thread, for the log.
-        task: what to do; whatever it raises is logged, and it is done again after 1 s, 2 s, 4 s, … 60 s.
+        task: what to do; it may give after how many seconds it is to be done again if nobody wakes it earlier. Whatever
+            it raises is logged, and it is done again after 1 s, 2 s, 4 s, … 60 s.
         gather_seconds: how long after it was woken the task is done, so that one task serves all who woke it.
+        last: what is done once at the end, whoever waits for it; what it raises is logged.
     """
 
-    def __init__(self, name: str, task: Callable[[], None], gather_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        task: Callable[[], float | None],
+        gather_seconds: float,
+        last: Callable[[], None] | None = None,
+    ) -> None:
         self._name = name
         self._task = task
         self._gather_seconds = gather_seconds
+        self._last = last
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -37,7 +46,7 @@ class WokenThread:
         self._wake.set()
 
     def stop(self, patience_seconds: float) -> bool:
-        """End after the task that runs; what was asked for may be left undone.
+        """End after the task that runs and the last one; what was asked for may be left undone.
 
         Returns:
             whether it has ended; False if the task still runs after so long.
@@ -49,14 +58,22 @@ class WokenThread:
         return self._thread is None or not self._thread.is_alive()
 
     def _run(self) -> None:
-        failures = 0
+        self._work()
+        if self._last is not None:
+            try:
+                self._last()
+            except Exception as error:  # nobody is there to be told
+                _log.warning("%s: failed at its end: %s", self._name, error)
+
+    def _work(self) -> None:
+        failures, again = 0, None
         while True:
-            self._wake.wait()
+            self._wake.wait(again)
             self._wake.clear()
             if self._stop.wait(self._gather_seconds):
                 return
             try:
-                self._task()
+                again = self._task()
                 failures = 0
             except Exception as error:  # the thread must outlive every failure of its task
                 wait = min(2.0**failures, _LONGEST_WAIT_SECONDS)
