@@ -122,6 +122,24 @@ PROMOTIONS = Table(
     ),
 )
 
+REQUEUES = Table(
+    "requeues",
+    "a state of a dead letter while it was sent to its hub again",
+    ("hub", "partition", "offset", "run", "state"),
+    "dead-letters",
+    (
+        Column("hub", "string", "where the dead letter lies, and where it was sent", nullable=False),
+        Column("partition", "string", "partition of the hub", nullable=False),
+        Column("offset", "bigint", "sequence number in the partition", nullable=False),
+        Column("run", "bigint", "of the requeue: 1, 2, ...", nullable=False),
+        Column(
+            "state", "string", "claimed, sent, gone, other or too_large; see schemas/dead_letters.py", nullable=False
+        ),
+        Column("source", "string", "what was sent: stored, the masked body, or hub, the event as it lies there"),
+        Column("at", "timestamp", "when", nullable=False),
+    ),
+)
+
 AUDIT_PREFIX = "audit_events_"
 
 _WRITER = re.compile(r"[a-z][a-z0-9_]{0,39}")

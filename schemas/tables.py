@@ -13,6 +13,7 @@ from pegel.schemas.loop_tables import (
     DELIVERIES,
     GRIDS,
     PROMOTIONS,
+    REQUEUES,
     RETRAININGS,
     WEBHOOK_CALLS,
     audit_table,
@@ -48,6 +49,7 @@ TABLES: dict[str, Table] = {
         WEBHOOK_CALLS,
         RETRAININGS,
         PROMOTIONS,
+        REQUEUES,
     )
 }
 

@@ -5,7 +5,7 @@ stream counts in windows and blocks over all partitions, so their order across p
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,12 +32,20 @@ class HubSender:
         connection_string: of the namespace; read at each connection.
         hub: the hub's name.
         namespace: the namespace's host; if it is given, Entra says who sends, and there is no connection string.
+        on_too_large: is told the position of an event that is larger than the hub takes, and is left out.
     """
 
-    def __init__(self, connection_string: SecretRef, hub: str, namespace: str = "") -> None:
+    def __init__(
+        self,
+        connection_string: SecretRef,
+        hub: str,
+        namespace: str = "",
+        on_too_large: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._connection_string = connection_string
         self._hub = hub
         self._namespace = namespace
+        self._on_too_large = on_too_large
         self._client: EventHubProducerClient | None = None
 
     def __call__(self, bodies: Sequence[bytes]) -> None:
@@ -49,8 +57,8 @@ class HubSender:
         try:
             client = self._connected()
             batch = client.create_batch()
-            for body in bodies:
-                batch = self._added(client, batch, body)
+            for position, body in enumerate(bodies):
+                batch = self._added(client, batch, body, position)
             if len(batch):
                 client.send_batch(batch)
         except (EventHubError, AzureError, OSError, ValueError) as error:
@@ -81,14 +89,17 @@ class HubSender:
 
         return EventHubProducerClient(self._namespace, self._hub, DefaultAzureCredential(), **_PATIENCE)
 
-    def _added(self, client: EventHubProducerClient, batch: EventDataBatch, body: bytes) -> EventDataBatch:
+    def _added(
+        self, client: EventHubProducerClient, batch: EventDataBatch, body: bytes, position: int
+    ) -> EventDataBatch:
         try:
             batch.add(EventData(body))
         except ValueError:
             if not len(batch):
                 # Trying for ever would hold all others back; the limits of /predict are far below the hub's.
                 log.error("an event of %d bytes is larger than the hub %r takes, and is dropped", len(body), self._hub)
+                self._on_too_large(position)
                 return batch
             client.send_batch(batch)
-            return self._added(client, client.create_batch(), body)
+            return self._added(client, client.create_batch(), body, position)
         return batch

@@ -33,7 +33,8 @@ def build_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> JobArguments:
     """Read the arguments and the settings, and set up the log on standard error."""
-    options = parser.parse_args(argv)
+    # Words and options may come in any order.
+    options = parser.parse_intermixed_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("azure", "uamqp", "httpx", "httpx2", "py4j", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
