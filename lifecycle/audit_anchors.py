@@ -13,10 +13,10 @@ from pegel.lifecycle.monitoring_run import (
     MonitoringRuns,
 )
 from pegel.lifecycle.registry import asking, connect
-from pegel.schemas.audit import Anchor, Head, read_head, write_head
+from pegel.schemas.audit import WRITER_NAME, Anchor, Head, read_head, write_head
 from pegel.tables.audit_heads import AuditHeads
 
-_TAG = re.compile(re.escape(TAG_AUDIT) + r"([a-z][a-z0-9_]*)(?:\.[0-9]{2})?")
+_TAG = re.compile(re.escape(TAG_AUDIT) + rf"({WRITER_NAME})(?:\.[0-9]{{2}})?")
 _RUNS_PER_CALL = 500
 
 

@@ -22,6 +22,9 @@ from pegel.schemas.masking import mask
 GENESIS = "0" * 64
 """Stands for the hash of the record before the first one."""
 
+WRITER_NAME = r"[a-z][a-z0-9_]{0,39}"
+"""What a whole name of a writer is, as a regular expression: it becomes a part of paths and of tags in MLflow."""
+
 MAX_TEXT_CHARACTERS = 500
 """A record holds names, numbers and reasons. What is longer is cut, so that no text of a prompt gets in whole."""
 

@@ -6,6 +6,7 @@ See ``schemas/tables.py`` for what holds for all tables.
 import re
 
 from pegel.errors import ContractError
+from pegel.schemas.audit import WRITER_NAME
 from pegel.schemas.columns import Column, Table
 from pegel.schemas.stream_tables import CATEGORICAL, HOT, MODEL, NUMERIC
 
@@ -142,7 +143,7 @@ REQUEUES = Table(
 
 AUDIT_PREFIX = "audit_events_"
 
-_WRITER = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_WRITER = re.compile(WRITER_NAME)
 
 
 def audit_table(writer: str) -> Table:
