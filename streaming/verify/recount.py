@@ -5,7 +5,7 @@ Nothing of the code that counts on the stream is used: only what a cell and a ca
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,12 @@ _LONGEST = grids.MAX_NAME_CHARACTERS
 _DECIMAL = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[dDfF]?")
 _HEXADECIMAL = re.compile(r"([+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+)[dDfF]?")
 _SPECIAL = {"inf", "infinity", "nan"}
+_OF_TEXTS: Mapping[str, tuple[str, Callable[[str], int]]] = {
+    "input_length": ("input_characters", len),
+    "input_words": ("input_words", lambda text: len(text.split())),
+}
+"""Source -> the column that says it if the text is not stored, and how a text is measured."""
+
 _BLANKS = "".join(map(chr, range(33)))
 
 
@@ -112,10 +118,12 @@ def numbers_of(rows: pa.Table, source: str) -> tuple[npt.NDArray[np.float64], np
     """The numbers of a watched column, and which events have one."""
     if source.startswith("features."):
         values = [_number(text) for text in _feature(rows, source).to_pylist()]
-    elif source == "input_length":
-        values = pc.utf8_length(rows["input"]).to_pylist()
-    elif source == "input_words":
-        values = [None if text is None else len(text.split()) for text in rows["input"].to_pylist()]
+    elif source in _OF_TEXTS:
+        kept, measure = _OF_TEXTS[source]
+        stored = rows[kept].to_pylist() if kept in rows.column_names else [None] * len(rows)
+        # Where the text is stored it is measured, whatever is said of it.
+        texts = zip(rows["input"].to_pylist(), stored, strict=True)
+        values = [said if text is None else measure(text) for text, said in texts]
     elif source == "confidence":
         values = [max((p for _, p in pairs or () if p is not None), default=None) for pairs in _pairs(rows)]
     else:

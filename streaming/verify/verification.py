@@ -153,13 +153,11 @@ class Verification:
         known: Mapping[str, frozenset[str]],
         labels: Mapping[str, Counter[int]],
     ) -> None:
-        names = TABLES["predictions"].names
-        rows = pa.concat_tables(
-            [
-                TABLES["predictions"].arrow_schema.empty_table(),
-                *self._pieces("predictions", names, f"{upto} AND {_within('event_time', first, last)}"),
-            ]
-        )
+        there = self._tables.read_arrow("predictions", "SELECT * FROM t LIMIT 0").column_names
+        # A table of an older version lacks columns, and one of a newer version has more.
+        names = [name for name in TABLES["predictions"].names if name in there]
+        pieces = self._pieces("predictions", names, f"{upto} AND {_within('event_time', first, last)}")
+        rows = pa.concat_tables([_schema("predictions", names).empty_table(), *pieces])
         within = _within("window_start", first, last)
         stored = list(self._rows("profiles", f"SELECT * FROM t WHERE {upto} AND {within}"))
         counted, enqueued = self._count_live(rows, stored, known)
@@ -238,13 +236,17 @@ class Verification:
 
     def _pieces(self, name: str, columns: Sequence[str], where: str) -> Iterator[pa.Table]:
         quoted = ", ".join(f'"{column}"' for column in columns)
-        schema = pa.schema([TABLES[name].arrow_schema.field(column) for column in columns])
+        schema = _schema(name, columns)
         for piece in self._tables.scan(name, f"SELECT {quoted} FROM t WHERE {where}"):
             yield piece.cast(schema)
 
     def _rows(self, name: str, sql: str) -> Iterator[Row]:
         for piece in self._tables.scan(name, sql):
             yield from piece.to_pylist(maps_as_pydicts="strict")
+
+
+def _schema(name: str, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([TABLES[name].arrow_schema.field(column) for column in columns])
 
 
 def _within(column: str, first: int, last: int) -> str:
