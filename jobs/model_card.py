@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser("model-card", "Make the model card of a version from registry, evaluation and monitoring.")
     parser.add_argument("--version", metavar="N", help="the version; without it the champion")
-    parser.add_argument("--log", action="store_true", help="keep it as model_card.md in the MLflow run of the version")
+    parser.add_argument(
+        "--log", action="store_true", help="keep it in the MLflow run of the version, as model_card_N.md"
+    )
     arguments = parse(parser, argv)
     settings = arguments.settings
     registry, tables = Registry(settings), open_tables(settings.storage)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pegel import __version__
 from pegel.conf.usage_section import read_usage
 from pegel.errors import OutsideError
-from pegel.lifecycle.model_card import FILE, Ancestor, CardFacts, Monitoring, Move, Step, render
+from pegel.lifecycle.model_card import Ancestor, CardFacts, Monitoring, Move, Step, card_file, render
 from pegel.lifecycle.promotion import moves_of
 from pegel.lifecycle.proof import MIN_COMPLETENESS, mean_accuracy, read_windows
 from pegel.lifecycle.registry import Registry, asking
@@ -63,7 +63,7 @@ def gather(registry: Registry, tables: DeltaTables, version: str, now: datetime)
 
 
 def log_card(registry: Registry, tables: DeltaTables, version: str, now: datetime) -> str:
-    """Make the card of a version and keep it as ``model_card.md`` in its run; an older one is replaced.
+    """Make the card of a version and keep it as ``model_card_<version>.md`` in its run; an older one is replaced.
 
     Returns:
         the card.
@@ -75,7 +75,7 @@ def log_card(registry: Registry, tables: DeltaTables, version: str, now: datetim
     facts = gather(registry, tables, version, now)
     card = render(facts)
     with asking(f"the model card of version {version} of {registry.model!r}"):
-        registry.client.log_text(facts.run_id, card, FILE)
+        registry.client.log_text(facts.run_id, card, card_file(version))
     return card
 
 

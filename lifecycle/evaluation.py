@@ -21,6 +21,20 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """The validation rows that both models are judged by, and the answers of each to them, in order.
+
+    Attributes:
+        unseen: whether none of these rows' texts is in a training set.
+    """
+
+    rows: tuple[LabelledRow, ...]
+    champion: tuple[Answer, ...]
+    challenger: tuple[Answer, ...]
+    unseen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Challenger against champion on the same rows.
 
@@ -73,36 +87,37 @@ def split_in_time(rows: Sequence[LabelledRow], since: datetime, holdout_share: f
     return Split(tuple(rows[: len(rows) - held]), tuple(rows[len(rows) - held :]))
 
 
-def judged_rows(validation: Sequence[LabelledRow], trained_on: Collection[str]) -> tuple[list[int], bool]:
-    """The indices of the validation rows that models are judged by, and whether nobody was trained on their texts.
-
-    Args:
-        validation: at least one row.
-        trained_on: every text of either training set.
-    """
-    unseen = [i for i, row in enumerate(validation) if row.text not in trained_on]
-    return (unseen, True) if len(unseen) >= MIN_UNSEEN_ROWS else (list(range(len(validation))), False)
-
-
-def compare(
+def choose_judged(
     validation: Sequence[LabelledRow],
     champion: Sequence[Answer],
     challenger: Sequence[Answer],
     trained_on: Collection[str],
-    quality_margin: float,
-) -> Comparison:
-    """Compare accuracies on the validation rows whose text nobody was trained on.
+) -> Judged:
+    """Choose the validation rows whose text nobody was trained on, or all where these are too few.
 
     Args:
         validation: at least one row.
         champion: its answers to these rows, in order.
         challenger: its answers, in order.
         trained_on: every text of either training set.
+    """
+    unseen = [i for i, row in enumerate(validation) if row.text not in trained_on]
+    enough = len(unseen) >= MIN_UNSEEN_ROWS
+    chosen = unseen if enough else range(len(validation))
+    then, now = (tuple(answers[i] for i in chosen) for answers in (champion, challenger))
+    return Judged(tuple(validation[i] for i in chosen), then, now, enough)
+
+
+def compare(judged: Judged, quality_margin: float) -> Comparison:
+    """Compare accuracies on the rows that both are judged by.
+
+    Args:
+        judged: from :func:`choose_judged`.
         quality_margin: by how much the challenger may be worse, 0 to 1.
     """
-    chosen, unseen = judged_rows(validation, trained_on)
-    right = [
-        sum(answers[i].output == validation[i].label for i in chosen) / len(chosen)
-        for answers in (champion, challenger)
-    ]
-    return Comparison(right[0], right[1], len(chosen), unseen, right[1] >= right[0] - quality_margin)
+    n = len(judged.rows)
+    champion, challenger = (
+        sum(answer.output == row.label for answer, row in zip(answers, judged.rows, strict=True)) / n
+        for answers in (judged.champion, judged.challenger)
+    )
+    return Comparison(champion, challenger, n, judged.unseen, challenger >= champion - quality_margin)

@@ -11,10 +11,18 @@ from datetime import datetime
 from pegel.lifecycle.markdown import escape, table
 from pegel.schemas.usage_policy import UsagePolicy
 
-FILE = "model_card.md"
-
 MAX_LISTED = 40
 """Rows of one table; the number of what is left out is said."""
+
+
+def card_file(version: str) -> str:
+    """The name of a version's card in its run, which other versions may share.
+
+    Example:
+        >>> card_file("7")
+        'model_card_7.md'
+    """
+    return f"model_card_{version}.md"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,14 @@ from pegel.lifecycle.baseline import (
 )
 from pegel.lifecycle.card_facts import log_card
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
+from pegel.lifecycle.fairness.record import log_evaluation
+from pegel.lifecycle.first_version import FirstVersion, judge_first, let_serve, refuse
 from pegel.lifecycle.labelled_text import LabelledText, texts_of
 from pegel.lifecycle.loaded_model import LoadedModel
-from pegel.lifecycle.promotion import FIRST, Promotion, promote
 from pegel.lifecycle.registry import Registry
 from pegel.schemas import model_io
 from pegel.schemas.model_io import Answer
+from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
 log = logging.getLogger(__name__)
@@ -108,7 +110,6 @@ def register(
         store(tables, baseline, source=origin.source, now=now())
         found = baseline.baseline_id, grid.grid
     registry.set_tags(version, {model_io.TAG_BASELINE: found[0], model_io.TAG_GRID: found[1]})
-    log_card(registry, tables, version, now())
     return RegisteredVersion(registry.model, version, found[1], found[0], loaded, tuple(answers))
 
 
@@ -122,28 +123,44 @@ def register_first(
     alias_champion: bool,
     adapter: ModelAdapter | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    trail: AuditTrail | None = None,
 ) -> RegisteredVersion:
-    """Register a version that no incident asked for; if asked, validate it and let it serve.
+    """Register a version that no incident asked for, validate it and, if asked, let it serve; then write its card.
 
     Args:
         registry: of the model.
         tables: where ``grids``, ``baselines`` and ``promotions`` lie.
         rows: training rows.
-        validation: rows that it was not trained on.
+        validation: rows that it was not trained on; if they have the segments of ``fairness.attributes``, it is judged
+            by them.
         source: which data this is, in words.
         alias_champion: whether it becomes the champion.
         adapter: makes the version; without it the one for ``model.kind``.
         now: the clock.
+        trail: where it is recorded that it serves, or may not.
+
+    Raises:
+        FirstVersionRefusedError: if it wrongs a group; it is registered and stays ``pending``.
+        VersionRefusedError: if it does not load in a clean process.
+        PegelError: see :func:`register` and :func:`~pegel.lifecycle.promotion.promote`.
     """
     registry.prepare_store()
     origin = Origin(source, json.dumps({"batch_id_max": None, "rows": len(rows), "source": source}))
     made = register(registry, tables, rows, validation, origin, adapter=adapter, now=now)
     right = sum(answer.output == row.label for answer, row in zip(made.validation, validation, strict=True))
-    log.info("version %s is right in %d of %d validation rows", made.version, right, len(validation))
+    fairness, evaluation = judge_first(rows, validation, made.validation, registry.settings.fairness, now())
+    log.info("version %s is right in %d of %d validation rows; %s", made.version, right, len(validation), fairness)
+    counted = {"training_rows": len(rows), "validation_rows": len(validation), "right": right, "source": source}
+    first = FirstVersion(made.version, fairness, {"baseline_id": made.baseline_id, **counted})
+    if evaluation is not None:
+        log_evaluation(registry, made.version, evaluation)
+        if evaluation.verdict.refused:
+            log_card(registry, tables, made.version, now())
+            refuse(registry, first, trail if alias_champion else None)
     check_loads_in_clean_process(registry, made.version, validation[0].text)
     registry.set_tags(made.version, {model_io.TAG_VALIDATION: model_io.VALIDATION_PASSED})
     if alias_champion:
-        promote(registry, tables, Promotion(registry.champion(), made.version, "build-baseline", FIRST), now=now())
+        let_serve(registry, tables, first, trail=trail, now=now)
     log_card(registry, tables, made.version, now())
     return made
 

@@ -16,7 +16,7 @@ from pegel.conf.settings import Settings
 from pegel.errors import OutsideError, PegelError, SettingsError
 from pegel.lifecycle.card_facts import log_card
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
-from pegel.lifecycle.evaluation import Comparison, Split, compare, judged_rows, split_in_time
+from pegel.lifecycle.evaluation import Comparison, Split, choose_judged, compare, split_in_time
 from pegel.lifecycle.fairness.evaluation import evaluate
 from pegel.lifecycle.fairness.gate import Verdict
 from pegel.lifecycle.fairness.record import log_evaluation
@@ -202,21 +202,16 @@ class Retraining:
             detail=f"{len(split.training)} live rows and the champion's own to train on, "
             f"{len(split.validation)} held out",
         )
+        self._renew_card(record)
         return made
 
     def _compare(self, record: Record, material: _Material, made: RegisteredVersion) -> tuple[Comparison, Verdict]:
         validation = material.split.validation
         champion = self._registry.load(_champion(record)).answer([row.text for row in validation])
         # The challenger's training set holds the champion's, so it is every text that either has seen.
-        seen = set(texts_of(material.training))
-        comparison = compare(validation, champion, made.validation, seen, self._retrain.quality_margin)
-        judged, _ = judged_rows(validation, seen)
-        fairness = evaluate(
-            [validation[i] for i in judged],
-            [champion[i] for i in judged],
-            [made.validation[i] for i in judged],
-            self._settings.fairness,
-        )
+        judged = choose_judged(validation, champion, made.validation, set(texts_of(material.training)))
+        comparison = compare(judged, self._retrain.quality_margin)
+        fairness = evaluate(judged.rows, judged.champion, judged.challenger, self._settings.fairness)
         log_evaluation(self._registry, made.version, fairness)
         return comparison, fairness.verdict
 

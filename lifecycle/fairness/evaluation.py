@@ -1,4 +1,4 @@
-"""Champion and challenger by group, on the rows of one retraining: what is reported, and what the gate says. Pure."""
+"""A version by group, beside the champion if there is one: what is reported, and what the gate says. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class FairnessEvaluation:
     """What was found.
 
     Attributes:
-        models: champion and challenger -> their metrics; empty where no row has a segment and none is configured.
+        models: champion, if there is one, and challenger -> their metrics; empty where no row has a segment and none
+            is configured.
         verdict: of the gate, which judges the configured attributes alone.
         facts: what it was found on, for the record.
         at: the event time of the newest row.
@@ -35,15 +36,15 @@ class FairnessEvaluation:
 
 def evaluate(
     rows: Sequence[LabelledRow],
-    champion: Sequence[Answer],
+    champion: Sequence[Answer] | None,
     challenger: Sequence[Answer],
     settings: FairnessSettings,
 ) -> FairnessEvaluation:
-    """Measure both models by the segments of the rows, and judge by the configured ones.
+    """Measure the models by the segments of the rows, and judge by the configured ones.
 
     Args:
         rows: at least one, in order of event time; those that quality is compared on too.
-        champion: its answers to these rows, in order; a failure is a wrong answer.
+        champion: its answers to these rows, in order; a failure is a wrong answer. None for a first version.
         challenger: its answers, in order.
         settings: without ``attributes`` those that most rows have are reported, and nothing is refused.
     """
@@ -51,7 +52,8 @@ def evaluate(
     columns = {name: [row.segments.get(name) for row in rows] for name in attributes}
     groupings = group_rows(columns, settings.max_groups)
     labels = [row.label for row in rows]
-    outputs = {CHAMPION: [a.output for a in champion], CHALLENGER: [a.output for a in challenger]}
+    answers = {CHALLENGER: challenger} if champion is None else {CHAMPION: champion, CHALLENGER: challenger}
+    outputs = {name: [answer.output for answer in said] for name, said in answers.items()}
     models = {
         name: measure(
             labels,
@@ -64,7 +66,7 @@ def evaluate(
         if groupings
     }
     judged = groupings if settings.attributes else ()
-    verdict = judge(labels, outputs[CHALLENGER], outputs[CHAMPION], judged, settings)
+    verdict = judge(labels, outputs[CHALLENGER], outputs.get(CHAMPION), judged, settings)
     facts = {
         "rows": len(rows),
         "settings": settings.model_dump(mode="json"),

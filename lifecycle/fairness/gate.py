@@ -7,7 +7,8 @@ Two rules, each for every metric, positive label and grouping that the settings 
   > 0. Both models answered the same rows, so w is (g - l) / n of the first group less that of the second, with g rows
   that only the challenger's rate counts and l that only the champion's does; v is the sum over both groups of
   ((g + l) - (g - l)^2 / n) / n^2; z is the normal quantile of 1 - level. A challenger that leaves a gap as it was is
-  not refused for it: the champion that would go on serving is no better.
+  not refused for it: the champion that would go on serving is no better. A version without a champion has none to be
+  no worse than, so its gap counts by itself.
 - **Worse.** A group's rate is worse than with the champion by more than ``max_increase_over_champion``: with b rows
   that only the challenger gets wrong and c that only the champion does, (b - c) / n > limit; and McNemar's exact
   one-sided p-value of b against c is at most the level. A selection rate is neither good nor bad and has no such rule.
@@ -87,10 +88,11 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """Two groups, the one with the higher rate first."""
+    """Two groups, the one with the higher rate first; ``alone`` if there is no champion."""
 
     high: _Change
     low: _Change
+    alone: bool
 
     @property
     def size(self) -> float:
@@ -101,15 +103,18 @@ class _Gap:
             return False
         high, low = self.high.now, self.low.now
         sure = difference_interval(high.hits, high.n, low.hits, low.n, 1 - level)
+        if sure is None or sure.lower <= 0:
+            return False
         wider, variance = self.high.step - self.low.step, self.high.variance + self.low.variance
-        return sure is not None and sure.lower > 0 and wider > float(ndtri(1 - level)) * sqrt(variance)
+        return self.alone or wider > float(ndtri(1 - level)) * sqrt(variance)
 
     def sentence(self, limit: float) -> str:
         found = self.high.found
+        more = "" if self.alone else " and more than with the champion"
         return (
             f"its {_name(found)} by {attribute_text(found.attributes)} is {_share(self.high.now)} for "
             f"{group_text(self.high.now.group)!r} and {_share(self.low.now)} for {group_text(self.low.now.group)!r}, "
-            f"which is more than {100 * limit:.1f} points apart and more than with the champion"
+            f"which is more than {100 * limit:.1f} points apart{more}"
         )
 
 
@@ -144,7 +149,7 @@ class _Worse:
 def judge(
     labels: Sequence[str],
     challenger: Sequence[str],
-    champion: Sequence[str],
+    champion: Sequence[str] | None,
     groupings: Sequence[Grouping],
     settings: FairnessSettings,
 ) -> Verdict:
@@ -153,15 +158,16 @@ def judge(
     Args:
         labels: the true classes.
         challenger: its outputs, in the same order.
-        champion: its outputs.
+        champion: its outputs; None if there is none: then gaps alone are judged, each by itself.
         groupings: of the same rows, by the attributes of the settings.
         settings: the metrics and the limits.
     """
     if not groupings:
         return Verdict(False, "", 0)
-    changes = _changes(labels, challenger, champion, groupings, settings)
-    gaps = [] if settings.max_difference is None else [gap for of_metric in changes for gap in _gaps(of_metric)]
-    worse = [] if settings.max_increase_over_champion is None else [
+    alone = champion is None
+    changes = _changes(labels, challenger, challenger if champion is None else champion, groupings, settings)
+    gaps = [] if settings.max_difference is None else [gap for of_metric in changes for gap in _gaps(of_metric, alone)]
+    worse = [] if settings.max_increase_over_champion is None or alone else [
         _Worse(change) for of_metric in changes for change in of_metric
         if change.found.metric is not Metric.SELECTION_RATE
     ]  # fmt: skip
@@ -226,9 +232,9 @@ def _hits(found: MetricByGroup, truth: Objects, outputs: Objects) -> Bools:
     return ~selected if found.metric is Metric.FALSE_NEGATIVE_RATE else selected
 
 
-def _gaps(changes: Sequence[_Change]) -> Iterator[_Gap]:
+def _gaps(changes: Sequence[_Change], alone: bool) -> Iterator[_Gap]:
     for one, other in combinations(changes, 2):
-        yield _Gap(one, other) if one.value >= other.value else _Gap(other, one)
+        yield _Gap(one, other, alone) if one.value >= other.value else _Gap(other, one, alone)
 
 
 def _name(found: MetricByGroup) -> str:

@@ -1,7 +1,8 @@
 """What was found about groups, kept in an MLflow run: numbers, ``fairness.json`` and ``fairness.png``. Edge.
 
-A metric's step says whose it is: 0 for the first model (champion, or before), 1 for the next (challenger, or after), so
-that MLflow draws the way from one to the other and shows the last. Logging the same again changes nothing.
+A metric's step says whose it is: 0 for the first model (champion, or before; a first version has no other), 1 for the
+next (challenger, or after), so that MLflow draws the way from one to the other and shows the last. Logging the same
+again changes nothing.
 """
 
 import json
@@ -67,7 +68,7 @@ def log_to_run(client: Any, run_id: str, models: Models, facts: Mapping[str, Any
 
 
 def log_evaluation(registry: Registry, version: str, evaluation: FairnessEvaluation) -> None:
-    """Log what a retraining found to the run that made the version; nothing if there are no groups.
+    """Log what was found to the run that made the version; nothing if there are no groups.
 
     Raises:
         OutsideError: if MLflow fails; call again.
@@ -75,7 +76,8 @@ def log_evaluation(registry: Registry, version: str, evaluation: FairnessEvaluat
     if evaluation.models:
         with asking(f"the run of version {version} of {registry.model!r}"):
             run_id = registry.client.get_model_version(registry.model, version).run_id
-        title = f"version {version} beside the champion, {evaluation.facts['rows']} held-out rows"
+        beside = " beside the champion" if len(evaluation.models) > 1 else ""
+        title = f"version {version}{beside}, {evaluation.facts['rows']} held-out rows"
         log_to_run(registry.client, run_id, evaluation.models, evaluation.facts, title=title, at=evaluation.at)
 
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from pegel.conf.loading import load_settings, packaged
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
+from pegel.lifecycle.first_version import AUDIT_WRITER
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registration import register_first
 from pegel.lifecycle.registry import Registry
@@ -27,6 +29,7 @@ from pegel.local.demo.services import Services, free_port, require_free
 from pegel.local.demo.story import OPEN, TIMED_OUT, Outcome, Story
 from pegel.local.demo.traffic import Traffic, TrafficPlan
 from pegel.local.eventhubs.server import EMULATOR_KEY, EMULATOR_KEY_NAME, connection_string
+from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
 RETRAIN_JOB_ID = 1
@@ -180,14 +183,16 @@ class Demo:
 
     def _register_champion(self, settings: Settings, tables: DeltaTables) -> None:
         pool = self.plan.pool
-        made = register_first(
-            Registry(settings),
-            tables,
-            _labelled(pool.training),
-            _labelled(pool.validation),
-            source=f"{len(pool.validation)} validation queries of the usual domains",
-            alias_champion=True,
-        )
+        with closing(AuditTrail(tables, AUDIT_WRITER, settings.audit_spool)) as trail:
+            made = register_first(
+                Registry(settings),
+                tables,
+                _labelled(pool.training),
+                _labelled(pool.validation),
+                source=f"{len(pool.validation)} validation queries of the usual domains",
+                alias_champion=True,
+                trail=trail,
+            )
         right = sum(a.output == q.label for a, q in zip(made.validation, pool.validation, strict=True))
         share = right / len(pool.validation)
         self._say(

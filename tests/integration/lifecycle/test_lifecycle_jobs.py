@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from pegel.errors import SettingsError
+from pegel.errors import OutsideError, SettingsError
 from pegel.jobs import build_baseline, retrain
 from pegel.lifecycle import registration
+from pegel.lifecycle.first_version import FirstVersionRefusedError
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registry import Registry
+from pegel.schemas.audit import from_row
+from pegel.schemas.audit_verification import Verification
+from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PENDING
 from pegel.tables.delta import DeltaTables
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
@@ -34,6 +38,13 @@ def write(path: Path, count: int) -> Path:
     return path
 
 
+def decisions(settings: Any) -> list[tuple[str, str, dict[str, Any]]]:
+    """What the trail of `build-baseline` holds, if it is whole: decision, reason, evidence."""
+    rows = DeltaTables(settings.storage.root).read("audit_events_build_baseline", "SELECT * FROM t ORDER BY sequence")
+    assert Verification("build_baseline", []).read(from_row(row) for row in rows).findings == []
+    return [(row["decision"], row["reason"], json.loads(row["evidence"])) for row in rows]
+
+
 @pytest.mark.parametrize("champion", [False, True])
 def test_build_baseline_registers_a_version_with_its_baseline_and_serves_it_only_if_asked(
     settings_for: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, champion: bool
@@ -50,6 +61,51 @@ def test_build_baseline_registers_a_version_with_its_baseline_and_serves_it_only
     (baseline,) = DeltaTables(settings.storage.root).read("baselines")
     assert (baseline["version"], dict(baseline["counts"])["events"]) == ("1", 60)
     assert baseline["source"] == "rows.jsonl, validated on validation.jsonl"
+    recorded = decisions(settings)
+    assert len(recorded) == int(champion)
+    for decision, reason, evidence in recorded:
+        assert (decision, evidence["challenger"], evidence["baseline_id"]) == ("promoted", "1", baseline["baseline_id"])
+        assert (evidence["training_rows"], evidence["validation_rows"], evidence["right"]) == (30, 60, 60)
+        assert "fairness was not judged" in reason
+
+
+def test_champion_that_cannot_be_recorded_does_not_serve(
+    settings_for: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "check_loads_in_clean_process", lambda *_: None)
+    settings = settings_for("not-recorded")
+    table = Path(DeltaTables(settings.storage.root).uri("audit_events_build_baseline"))
+    table.parent.mkdir(parents=True)
+    table.write_text("where a table should be")
+    rows = str(write(tmp_path / "rows.jsonl", 10))
+    with pytest.raises(OutsideError, match="audit_events_build_baseline"):
+        build_baseline.main([*arguments_of(settings), "--rows", rows, "--validation", rows, "--champion"])
+    assert Registry(settings).champion() is None
+    assert DeltaTables(settings.storage.root).read("promotions") == []
+
+
+def test_first_version_that_wrongs_a_group_of_its_file_is_recorded_and_does_not_serve(
+    settings_for: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "check_loads_in_clean_process", lambda *_: None)
+    settings = settings_for("unfair-first")
+    rows, validation = write(tmp_path / "rows.jsonl", 10), write(tmp_path / "validation.jsonl", 40)
+    judged = [json.loads(line) for line in validation.read_text().splitlines()]
+    for row in judged:
+        row["channel"] = "app" if row["label"] == "home" else "web"
+        row["label"] = "nonsense" if row["label"] == "home" else row["label"]
+    validation.write_text("".join(json.dumps(row) + "\n" for row in judged))
+    files = ["--rows", str(rows), "--validation", str(validation), "--set", "fairness.attributes=[channel]"]
+    with pytest.raises(FirstVersionRefusedError, match="version 1 of 'unfair-first' is registered and must not serve"):
+        build_baseline.main([*arguments_of(settings), *files, "--champion"])
+    registry = Registry(settings)
+    assert registry.champion() is None
+    assert registry.tags("1")[TAG_VALIDATION] == VALIDATION_PENDING
+    run_id = registry.client.get_model_version("unfair-first", "1").run_id
+    assert registry.client.get_run(run_id).data.metrics["fairness/accuracy/channel/app"] == 0.0
+    ((decision, reason, evidence),) = decisions(settings)
+    assert (decision, evidence["challenger"]) == ("rejected", "1")
+    assert "for 'web' and 0.0% of" in reason
 
 
 def test_build_baseline_names_the_row_that_is_wrong(settings_for: Callable[..., Any], tmp_path: Path) -> None:

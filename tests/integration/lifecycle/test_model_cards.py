@@ -13,7 +13,7 @@ from pegel.errors import OutsideError, SettingsError
 from pegel.jobs import model_card
 from pegel.lifecycle import registration
 from pegel.lifecycle.card_facts import gather, log_card
-from pegel.lifecycle.model_card import FILE
+from pegel.lifecycle.model_card import card_file
 from pegel.lifecycle.registry import Registry
 from pegel.schemas.model_io import TAG_RETRAINING
 from pegel.tables.delta import DeltaTables
@@ -23,7 +23,9 @@ START = datetime(2026, 11, 25, 3, tzinfo=UTC)
 
 def logged(made: Any, version: str, into: Path) -> str:
     run_id = made.registry.client.get_model_version(made.settings.model.name, version).run_id
-    return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{FILE}", dst_path=str(into))).read_text()
+    return Path(
+        mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{card_file(version)}", dst_path=str(into))
+    ).read_text()
 
 
 def arguments_of(settings: Any) -> list[str]:
@@ -51,6 +53,26 @@ def test_a_version_has_its_card_when_it_is_registered(
     assert "| parameter training\\_rows | 120 |" in card
     assert "social-scoring" in card
     assert "it was compared with no champion" in card
+
+
+def test_versions_that_share_a_run_have_a_card_each_that_is_written_once(
+    champion: Any, deploy: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    log_text = mlflow.MlflowClient.log_text
+
+    def counted(self: Any, run_id: str, text: str, artifact_file: str) -> None:
+        written.append(artifact_file)
+        log_text(self, run_id, text, artifact_file)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_text", counted)
+    made = deploy("carded-twice")
+    shared = champion.registry.client.get_model_version("shared", "1").source
+    version = made.registry.register(shared, {})
+    log_card(made.registry, made.tables, version, START)
+    assert (version, written) == ("2", ["model_card_1.md", "model_card_2.md"])
+    for number in ("1", "2"):
+        assert logged(made, number, tmp_path / number).startswith(f"# carded-twice, version {number}\n")
 
 
 def test_the_command_shows_what_was_seen_since(

@@ -333,7 +333,7 @@ def test_the_card_of_a_proven_version_tells_its_comparison_its_move_and_whose_ro
     prove_on_wait(made)
     assert retraining(made).run(ONSET) == "proven"
     run_id = made.registry.client.get_model_version("with-card", "2").run_id
-    card = made.registry.client.download_artifacts(run_id, "model_card.md")
+    card = made.registry.client.download_artifacts(run_id, "model_card_2.md")
     text = Path(card).read_text()
     detail = row_of(made, "promoted")["detail"].partition("(")[0]
     assert text.startswith("# with-card, version 2\n")

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pegel.lifecycle.evaluation import MIN_UNSEEN_ROWS, compare, split_in_time
+from pegel.lifecycle.evaluation import MIN_UNSEEN_ROWS, choose_judged, compare, split_in_time
 from pegel.lifecycle.training_rows import LabelledRow
 from pegel.schemas.model_io import Answer
 
@@ -34,22 +34,23 @@ def test_comparison_counts_only_texts_that_nobody_was_trained_on() -> None:
     trained_on = {row.text for row in rows[:MIN_UNSEEN_ROWS]}
     champion = answers(MIN_UNSEEN_ROWS, len(rows))  # right only where it knows the text
     challenger = answers(MIN_UNSEEN_ROWS + 6, len(rows))
-    found = compare(rows, champion, challenger, trained_on, 0.0)
+    judged = choose_judged(rows, champion, challenger, trained_on)
+    found = compare(judged, 0.0)
+    assert list(judged.rows) == rows[MIN_UNSEEN_ROWS:]
     assert (found.champion, found.challenger, found.n, found.unseen, found.passed) == (0.0, 0.2, 30, True, True)
 
 
 def test_comparison_takes_all_rows_and_says_so_where_too_few_are_unseen() -> None:
     rows = rows_of(MIN_UNSEEN_ROWS + 10)
     trained_on = {row.text for row in rows[:11]}
-    found = compare(rows, answers(20, 40), answers(10, 40), trained_on, 0.0)
+    found = compare(choose_judged(rows, answers(20, 40), answers(10, 40), trained_on), 0.0)
     assert (found.champion, found.challenger, found.n, found.unseen, found.passed) == (0.5, 0.25, 40, False, False)
     assert "all of them" in found.detail
 
 
 def test_comparison_lets_a_challenger_be_worse_by_the_margin_at_most() -> None:
     rows = rows_of(100)
-    worse = answers(90, 100), answers(85, 100)
-    assert compare(rows, *worse, set(), 0.06).passed
-    assert not compare(rows, *worse, set(), 0.04).passed
-    equal = answers(90, 100), answers(90, 100)
-    assert compare(rows, *equal, set(), 0.0).passed
+    worse = choose_judged(rows, answers(90, 100), answers(85, 100), set())
+    assert compare(worse, 0.06).passed
+    assert not compare(worse, 0.04).passed
+    assert compare(choose_judged(rows, answers(90, 100), answers(90, 100), set()), 0.0).passed
