@@ -86,12 +86,13 @@ def spread_of_counts(baseline: IntArray, blocks: IntArray, *, ordered: bool = Fa
     return Spread(excess, _enough(np.cumsum(change, axis=1)[:, :-1] if ordered else change))
 
 
-def excess_of_values(reference: ReferenceSample, blocks: Sequence[Sample]) -> dict[Metric, Excess]:
+def excess_of_values(reference: ReferenceSample, blocks: Sequence[Sample], unit: float) -> dict[Metric, Excess]:
     """The excess of raw values, by test: Kolmogorov-Smirnov and Wasserstein.
 
     Args:
         reference: all values of the baseline.
         blocks: its chunks in order; those without a finite value are left out.
+        unit: in which the Wasserstein distance is measured, above 0.
     """
     used = [block for block in blocks if block.finite.size]
     if len(used) < MIN_GROUPS:
@@ -101,11 +102,11 @@ def excess_of_values(reference: ReferenceSample, blocks: Sequence[Sample]) -> di
     low, high = bounds_of(typical, base)
     found = [reference.distances(block, low, high) for block in used]
     gaps = np.array([one.kolmogorov_smirnov for one in found], dtype=float)
-    areas = np.array([np.nan if one.inner is None else one.inner for one in found])
+    areas = np.array([np.nan if one.inner is None else one.inner / unit for one in found])
     chance = float(np.mean([1 / block.n - 1 / base.n for block in used]))
     excess = {Metric.KS: _beyond(gaps**2, kolmogorov_smirnov_law().mean * chance)}
     if np.all(np.isfinite(areas)):
-        excess[Metric.WASSERSTEIN] = _beyond(areas**2, law_between(base, base, low, high).mean * chance)
+        excess[Metric.WASSERSTEIN] = _beyond(areas**2, law_between(base, base, low, high, unit).mean * chance)
     return excess
 
 

@@ -73,11 +73,11 @@ class CountedColumn:
         baseline: counts, shape ``(k,)``.
         blocks: counts of the baseline's own chunks in order, of about as many rows as the current ones have, shape
             ``(B, k)``; B may be 0.
-        ordered: whether the values follow each other in the order of the counts.
+        ordered: whether these are the bins of a number, in its order and cut by the baseline.
     """
 
     def __init__(self, baseline: IntArray, blocks: IntArray, *, ordered: bool = False) -> None:
-        self._baseline = baseline
+        self._baseline, self._ordered = baseline, ordered
         self._spread = spread_of_counts(baseline, blocks, ordered=ordered)
 
     @property
@@ -99,7 +99,7 @@ class CountedColumn:
         return Measured(metric, value, n, tested.p_value, tested.effect, self.calibrated)
 
     def _test(self, chunk: IntArray) -> dict[Metric, _Tested]:
-        current, baseline = join_rare(chunk, self._baseline)
+        current, baseline = join_rare(chunk, self._baseline, made_of_baseline=self._ordered)
         if current.size < 2:
             # One value, or none that is frequent: there is nothing that could have changed.
             return dict.fromkeys(set(COUNT_TESTS.values()), _Tested(1.0, 0.0))
@@ -146,7 +146,7 @@ class NumericColumn:
         whole = count_in_bins(sample, baseline.size - sample.n, self._edges)
         table = np.array(counts, dtype=np.int64).reshape(len(blocks), whole.size)
         self._counted = CountedColumn(whole, table, ordered=True)
-        self._excess = excess_of_values(self._reference, samples) if by_value else {}
+        self._excess = excess_of_values(self._reference, samples, self._sd or 1.0) if by_value else {}
 
     def compare(self, values: FloatArray) -> list[Measured]:
         """Compare a chunk's values, shape ``(n,)``, NaN where one is missing, with the baseline."""
@@ -187,11 +187,12 @@ class NumericColumn:
             effect = sqrt(2 * pi * max(0.0, gap**2 - law.mean * v))
             found[Metric.KS] = _Tested(p_value(gap**2, v, law, self._excess.get(Metric.KS)), effect)
         if area is not None and min(current.finite.size, base.finite.size) >= FEWEST_ROWS:
-            v, law = 1 / current.finite.size + 1 / base.finite.size, law_between(current, base, *bounds)
             # A baseline of one value has no spread to measure with; together with the other sample it has.
             sd = self._sd or _sd(np.concatenate([base.finite, current.finite]))
-            size = sqrt(max(0.0, area**2 - law.mean * v)) / sd if sd else None
-            p = p_value(area**2, v, law, self._excess.get(Metric.WASSERSTEIN))
+            v, law = 1 / current.finite.size + 1 / base.finite.size, law_between(current, base, *bounds, sd or 1.0)
+            squared = (area / (sd or 1.0)) ** 2
+            size = sqrt(max(0.0, squared - law.mean * v)) if sd else None
+            p = p_value(squared, v, law, self._excess.get(Metric.WASSERSTEIN))
             found[Metric.WASSERSTEIN] = _Tested(p, size)
         return found
 
@@ -212,7 +213,7 @@ def _count_value(metric: Metric, current: IntArray, baseline: IntArray) -> float
 
 def _sd(values: FloatArray) -> float | None:
     """The standard deviation of the sample; None if it is 0, not known or beyond what a float holds."""
-    if values.size < 2 or np.ptp(values) == 0:
+    if values.size < 2 or not np.any(values != values[0]):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         sd = float(np.std(values, ddof=1))

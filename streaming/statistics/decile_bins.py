@@ -61,16 +61,13 @@ def count_in_bins(sample: Sample, missing: int, edges: FloatArray) -> IntArray:
     return np.append(counts, missing)
 
 
-def join_rare(current: IntArray, baseline: IntArray) -> tuple[IntArray, IntArray]:
+def join_rare(current: IntArray, baseline: IntArray, *, made_of_baseline: bool = False) -> tuple[IntArray, IntArray]:
     """Both counts with the rare bins joined to one: what laws for many rows may be asked about.
-
-    Rare is a bin in which the smaller sample expects fewer than :data:`~.share_test.MIN_EXPECTED` rows, under the
-    shares of both together. If all of them together are still rare, they join the smallest other bin. What is joined
-    depends on the sums alone, so a test of the rest keeps its level.
 
     Args:
         current: counts, shape ``(k,)``.
         baseline: likewise.
+        made_of_baseline: see :func:`split_rare`.
 
     Returns:
         both, of the same shape; a single bin if nothing can be told apart.
@@ -81,13 +78,24 @@ def join_rare(current: IntArray, baseline: IntArray) -> tuple[IntArray, IntArray
         >>> [a.tolist() for a in join_rare(np.array([60, 40, 0]), np.array([60, 39, 1]))]
         [[60, 40], [60, 40]]
     """
-    own, rest = split_rare(current, baseline)
+    own, rest = split_rare(current, baseline, made_of_baseline=made_of_baseline)
     joined = [side[own] if not rest.size else np.append(side[own], side[rest].sum()) for side in (current, baseline)]
     return joined[0], joined[1]
 
 
-def split_rare(current: IntArray, baseline: IntArray) -> tuple[IntArray, IntArray]:
-    """Which bins stand alone and which are joined, as :func:`join_rare` does it; empty ones are in neither.
+def split_rare(current: IntArray, baseline: IntArray, *, made_of_baseline: bool = False) -> tuple[IntArray, IntArray]:
+    """Which bins stand alone and which are joined; empty ones are in neither.
+
+    Rare is a bin in which the smaller sample expects fewer than :data:`~.share_test.MIN_EXPECTED` rows. If all of them
+    together are still rare, they join the smallest other bin.
+
+    Args:
+        current: counts, shape ``(k,)``.
+        baseline: likewise.
+        made_of_baseline: whether the bins were cut so that the baseline's counts are what they are. Then the baseline
+            alone says what is expected of a bin that it fills: both together would tell which bins the current sample
+            has few rows of, and to join these would make a drift of chance. Else both together say it, and a test of
+            the rest keeps its level since what is joined depends on the sums alone.
 
     Example:
         >>> [a.tolist() for a in split_rare(np.array([60, 38, 1, 1]), np.array([60, 30, 5, 5]))]
@@ -95,10 +103,11 @@ def split_rare(current: IntArray, baseline: IntArray) -> tuple[IntArray, IntArra
     """
     n, m = int(current.sum()), int(baseline.sum())
     both = current + baseline
-    expected = both * (min(n, m) / max(n + m, 1))
-    own = np.flatnonzero(expected >= MIN_EXPECTED)
-    rest = np.flatnonzero((expected < MIN_EXPECTED) & (both > 0))
-    if rest.size and own.size and expected[rest].sum() < MIN_EXPECTED:
-        smallest = int(np.argmin(expected[own]))
+    together = both / max(n + m, 1)
+    shares = np.where(baseline > 0, baseline / max(m, 1), together) if made_of_baseline else together
+    own = np.flatnonzero(shares * min(n, m) >= MIN_EXPECTED)
+    rest = np.setdiff1d(np.flatnonzero(both), own)
+    if rest.size and own.size and together[rest].sum() * min(n, m) < MIN_EXPECTED:
+        smallest = int(np.argmin(shares[own]))
         rest, own = np.append(rest, own[smallest]), np.delete(own, smallest)
     return own, rest

@@ -17,6 +17,9 @@ _DF = np.geomspace(1.0, 1e5, 400)
 _RATIO = (2 / _DF) * np.exp(2 * (gammaln((_DF + 1) / 2) - gammaln(_DF / 2)))
 """Squared mean over mean square of a chi variable, by its degrees of freedom; it ascends to 1."""
 
+_TINY = 1e-290
+"""A mean square below it is that of nothing that can move."""
+
 
 @dataclass(frozen=True, slots=True)
 class Law:
@@ -205,12 +208,12 @@ def _sum_of_absolutes(weights: FloatArray, covariance: FloatArray, floor: float)
     sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     moving = sd > 0
     weights, covariance, sd = weights[moving], covariance[np.ix_(moving, moving)], sd[moving]
-    if not np.any(weights > 0):
-        return Law(1.0, 2.0, lambda x: float(x <= 0))
     product = np.outer(sd, sd)
     rho = np.clip(covariance / product, -1.0, 1.0)
     absolute = (2 / pi) * product * (np.sqrt(1 - rho**2) + rho * np.arcsin(rho))
     square = float(weights @ absolute @ weights)
+    if square < _TINY:
+        return Law(1.0, 2.0, lambda x: float(x <= 0))
     ratio = (2 / pi) * float(weights @ sd) ** 2 / square
     df = float(np.exp(np.interp(ratio, _RATIO, np.log(_DF))))
 

@@ -83,7 +83,7 @@ def total_variation(current: IntArray, baseline: IntArray) -> float | None:
         0.25
     """
     shares = _shares(current, baseline)
-    return None if shares is None else float(np.sum(np.abs(shares[0] - shares[1]))) / 2
+    return None if shares is None else min(1.0, float(np.sum(np.abs(shares[0] - shares[1]))) / 2)
 
 
 def hellinger_distance(current: IntArray, baseline: IntArray) -> float | None:

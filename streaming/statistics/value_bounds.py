@@ -36,7 +36,7 @@ def bounds_of(current: Sample, baseline: Sample) -> tuple[float, float]:
     return min(float(x[i]) for x, i in sides), max(float(x[-1 - i]) for x, i in sides)
 
 
-def law_between(current: Sample, baseline: Sample, low: float, high: float) -> Law:
+def law_between(current: Sample, baseline: Sample, low: float, high: float, unit: float) -> Law:
     """The law of the distance between the bounds, from the values of both samples together.
 
     Args:
@@ -44,6 +44,7 @@ def law_between(current: Sample, baseline: Sample, low: float, high: float) -> L
         baseline: likewise.
         low: as :func:`bounds_of` gives it.
         high: likewise.
+        unit: in which the distance is measured, above 0: squares of very large or small values would not fit a float.
     """
     sides = [side.finite for side in (current, baseline)]
     picked = [side[(_QUANTILES * side.size).astype(np.int64)] for side in sides]
@@ -53,4 +54,4 @@ def law_between(current: Sample, baseline: Sample, low: float, high: float) -> L
     up_to = np.sum([np.searchsorted(side, steps, side="right") for side in sides], axis=0) / rows
     before = np.sum([np.searchsorted(side, steps, side="left") for side in sides], axis=0) / rows
     # Between two steps the distribution function climbs from the one to the other.
-    return wasserstein_law(np.diff(steps), (up_to[:-1] + before[1:]) / 2)
+    return wasserstein_law(np.diff(steps) / unit, (up_to[:-1] + before[1:]) / 2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import jensenshannon
+from scipy.spatial.distance import chebyshev, euclidean, jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
 from pegel.schemas.grids import NUMERIC, GridColumn, cell_edges
@@ -16,8 +16,10 @@ from pegel.streaming.statistics.counting import cells_of
 from pegel.streaming.statistics.distances import (
     EMPTY_SHARE,
     chi_squared,
+    hellinger_distance,
     jensen_shannon_distance,
     kolmogorov_smirnov,
+    l_infinity,
     population_stability_index,
     total_variation,
     wasserstein,
@@ -71,9 +73,26 @@ def test_index_and_total_variation_equal_the_plain_formula(pair: tuple[np.ndarra
     assert total_variation(*pair) == pytest.approx(variation, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    "distance", [jensen_shannon_distance, population_stability_index, total_variation, kolmogorov_smirnov, chi_squared]
+@settings(max_examples=100)
+@given(pair=_pairs())
+def test_hellinger_and_l_infinity_equal_scipy(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    p, q = (side / side.sum() for side in pair)
+    assert hellinger_distance(*pair) == pytest.approx(euclidean(np.sqrt(p), np.sqrt(q)) / math.sqrt(2), abs=1e-12)
+    assert l_infinity(*pair) == pytest.approx(chebyshev(p, q), abs=1e-15)
+
+
+_DISTANCES = (
+    jensen_shannon_distance,
+    population_stability_index,
+    total_variation,
+    kolmogorov_smirnov,
+    chi_squared,
+    hellinger_distance,
+    l_infinity,
 )
+
+
+@pytest.mark.parametrize("distance", _DISTANCES)
 def test_distance_to_nothing_is_not_defined(distance) -> None:
     some, nothing = np.array([3, 1]), np.array([0, 0])
     assert distance(some, nothing) is None
