@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,16 @@ def run(events: int) -> dict[str, Any]:
         script.write_text(_EVIDENTLY, encoding="utf-8")
         ours = [sys.executable, "-m", "pegel.cli", "compare", *files, "--output", "json"]
         other = [str(python), str(script), *files]
-        measured: dict[str, list[tuple[float, float]]] = {"ours": [], "other": []}
+        runs: dict[str, list[_Run]] = {"ours": [], "other": []}
         for _ in range(ROUNDS):
-            for side, command in (("ours", ours), ("other", other)):
-                seconds, megabytes, output = _measure(command)
-                measured[side].append((seconds, megabytes))
-                if side == "ours":
-                    _check(output)
-    seconds = {side: statistics.median(one[0] for one in rounds) for side, rounds in measured.items()}
-    memory = {side: max(one[1] for one in rounds) for side, rounds in measured.items()}
+            runs["ours"].append(_measure(ours))
+            _check(runs["ours"][-1].output)
+            runs["other"].append(_measure(other))
+    seconds, cpu = (
+        {side: statistics.median(getattr(one, what) for one in found) for side, found in runs.items()}
+        for what in ("seconds", "cpu_seconds")
+    )
+    memory = {side: max(one.megabytes for one in found) for side, found in runs.items()}
     return {
         "ours": round(seconds["ours"], 3),
         "other": round(seconds["other"], 3),
@@ -81,12 +83,23 @@ def run(events: int) -> dict[str, Any]:
         "unit": "s",
         "rows": ROWS,
         "columns": COLUMNS,
-        "ours_seconds": [round(one[0], 3) for one in measured["ours"]],
-        "other_seconds": [round(one[0], 3) for one in measured["other"]],
+        "rounds": ROUNDS,
+        "ours_cpu_seconds": round(cpu["ours"], 3),
+        "other_cpu_seconds": round(cpu["other"], 3),
         "ours_megabytes": round(memory["ours"], 1),
         "other_megabytes": round(memory["other"], 1),
         "memory_ratio": round(memory["ours"] / memory["other"], 4),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One process: how long it took, the time on all cores, the highest resident memory, and what it printed."""
+
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+    output: str
 
 
 def _environment() -> Path:
@@ -119,8 +132,7 @@ def _write(path: Path, moved: bool) -> Path:
     return path
 
 
-def _measure(command: list[str]) -> tuple[float, float, str]:
-    """Seconds, and the highest resident memory in megabytes, of one process and what it waited for."""
+def _measure(command: list[str]) -> _Run:
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output)
@@ -131,7 +143,7 @@ def _measure(command: list[str]) -> tuple[float, float, str]:
             msg = f"{command[0]} ended with {process.returncode}"
             raise RuntimeError(msg)
         output.seek(0)
-        return seconds, usage.ru_maxrss / 1024, output.read()
+        return _Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.read())
 
 
 def _check(output: str) -> None:
