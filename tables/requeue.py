@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from pegel.errors import OutsideError
-from pegel.schemas.dead_letters import Choice, DeadLetter, Place, RequeueState, may_be_sent
+from pegel.schemas.dead_letters import Choice, DeadLetter, Place, RequeueState, is_still_itself, may_be_sent
 from pegel.tables.dead_letters import read_bodies, read_dead_letters
 from pegel.tables.delta import DeltaTables
 
@@ -102,7 +102,8 @@ class Requeue:
 
         Args:
             choice: which dead letters.
-            from_hub: whether all are read from their hub again; if not, only those without a stored body are.
+            from_hub: whether all are read from their hub again; if not, only those are whose body was not stored, or
+                not with its ids as they came.
             again: whether also those are sent that were sent before, or may have been.
 
         Raises:
@@ -146,7 +147,9 @@ class Requeue:
         stored = [letter for letter in letters if letter.place not in reads]
         for some in _of_size(stored, lambda letter: 4 * (letter.characters or 0)):
             bodies = read_bodies(self.tables, some)
-            yield from (_stored(letter, bodies.get(letter.place)) for letter in some)
+            masked = [letter for letter in some if not is_still_itself(bodies.get(letter.place) or "")]
+            reads |= {letter.place: letter for letter in masked}
+            yield from (_stored(letter, bodies.get(letter.place)) for letter in some if letter not in masked)
         for place, body in self.reread(list(reads)) if reads else ():
             letter = reads.pop(place, None)
             if letter is not None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pegel.errors import OutsideError
-from pegel.schemas.dead_letters import Choice, RequeueState
+from pegel.schemas.dead_letters import Choice, Place, RequeueState
 from pegel.tables import requeue
 from pegel.tables.delta import DeltaTables
 from pegel.tables.requeue import Requeue
@@ -108,6 +108,23 @@ def test_every_dead_letter_goes_to_its_own_hub_in_order_however_few_are_held_at_
     for name in ("predictions", "feedback"):
         sent = [body for to, bodies in hub.calls if to == name for body in bodies]
         assert sent == [f"{name} {n}".encode() for n in range(5)]
+
+
+def test_an_event_whose_id_was_masked_is_read_from_the_hub(tables):
+    body = '{"event_id": "%s", "input": "call [phone]"}'
+    row = {"hub": "predictions", "partition": "1", "enqueued_time": AT, "reason": "future_time", "batch_id": 10**9}
+    bodies = enumerate((body % "[phone]-1", body % "e2"))
+    tables.append("dead_letters", [{**row, "offset": n, "body": text, "sha256": SHA} for n, text in bodies])
+    hub, asked = Hub(), []
+
+    def reread(places):
+        asked.extend(places)
+        return [(place, b"as it came") for place in places]
+
+    chosen = frozenset(Place("predictions", "1", n) for n in range(2))
+    assert dict(requeue_of(tables, hub, reread=reread).run(Choice(chosen)).states) == {RequeueState.SENT: 2}
+    assert asked == [Place("predictions", "1", 0)]
+    assert [body for _, bodies in hub.calls for body in bodies] == [(body % "e2").encode(), b"as it came"]
 
 
 def test_an_event_that_a_hub_gives_twice_or_unasked_is_sent_once(tables):
