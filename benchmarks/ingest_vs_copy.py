@@ -58,8 +58,8 @@ def run(events: int) -> dict[str, Any]:
         folder = Path(name)
         with KafkaBroker(folder / "kafka", dict.fromkeys(hubs, PARTITIONS)) as broker:
             start = datetime.now(UTC)
-            _send(broker, _WARM_UP, seeded_events(SEED + 1, start, WARM_UP_EVENTS))
-            size = _send(broker, "", seeded_events(SEED, start, events))
+            send(broker, _WARM_UP, seeded_events(SEED + 1, start, WARM_UP_EVENTS))
+            size = send(broker, "", seeded_events(SEED, start, events))
             spark = build_session("pegel-bench", {"spark.driver.memory": "2g"})
             try:
                 ours, other = _rounds(spark, broker, folder, events)
@@ -79,7 +79,7 @@ def run(events: int) -> dict[str, Any]:
     }
 
 
-def _send(broker: KafkaBroker, prefix: str, events: Iterable[SentEvent]) -> int:
+def send(broker: KafkaBroker, prefix: str, events: Iterable[SentEvent]) -> int:
     """Send events to the partitions in turn; gives how many bytes they have."""
     producer = Producer({**broker.client_options(), "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
     size = 0
@@ -100,7 +100,7 @@ def _rounds(spark: SparkSession, broker: KafkaBroker, folder: Path, events: int)
     for prefix, label, count in plans:
         for name, (take, count_taken) in _BOTH.items():
             root = folder / f"{name} {label}".replace(" ", "-")
-            settings = _settings(broker, prefix, root, folder / "connection-string")
+            settings = settings_of(broker, prefix, root, folder / "connection-string")
             begun = time.perf_counter()
             take(spark, settings)
             elapsed = time.perf_counter() - begun
@@ -112,7 +112,7 @@ def _rounds(spark: SparkSession, broker: KafkaBroker, folder: Path, events: int)
     return seconds["ours"], seconds["other"]
 
 
-def _settings(broker: KafkaBroker, prefix: str, root: Path, secret: Path) -> Settings:
+def settings_of(broker: KafkaBroker, prefix: str, root: Path, secret: Path) -> Settings:
     secret.write_text(broker.password, encoding="utf-8")
     kafka = KafkaSettings(
         bootstrap_servers=broker.bootstrap_servers,
@@ -132,7 +132,7 @@ def _settings(broker: KafkaBroker, prefix: str, root: Path, secret: Path) -> Set
     )
 
 
-def _ours(spark: SparkSession, settings: Settings) -> None:
+def ingest(spark: SparkSession, settings: Settings) -> None:
     """The stream job until the hubs are empty."""
     create_tables(DeltaTables(settings.storage.root))
     events = read_events(spark, settings.source)
@@ -154,7 +154,7 @@ def _take_all(writer: DataStreamWriter, settings: Settings) -> None:
             print(f"ingest_vs_copy: {json.dumps(shown)}", file=sys.stderr)
 
 
-def _accounted(_: SparkSession, settings: Settings) -> int:
+def accounted(_: SparkSession, settings: Settings) -> int:
     """How many events ``batches`` accounts for: stored, refused or left out as copies."""
     rows = DeltaTables(settings.storage.root).read("batches")
     events = (row["stored"] + row["dead_letters"] + row["duplicates"] for row in rows)
@@ -170,4 +170,4 @@ def _copied(settings: Settings) -> str:
     return f"{settings.storage.root}/copy"
 
 
-_BOTH: Mapping[str, tuple[Act, Act]] = {"ours": (_ours, _accounted), "other": (_copy, _copied_rows)}
+_BOTH: Mapping[str, tuple[Act, Act]] = {"ours": (ingest, accounted), "other": (_copy, _copied_rows)}

@@ -25,11 +25,11 @@ class MaskingSettings(Section):
     """What is stored of the texts of events, beyond the rules that mask addresses, numbers of people and secrets.
 
     ``content: none`` stores no text: of ``input``, ``output``, ``label`` and every unknown field a keyed hash, of
-    ``input`` and ``output`` the number of characters and words too, and of a refused event its SHA-256. ``fields`` says
-    it for one field by its name in the event (``input``, ``segments.user``, ``features.city``, ``extra.session``), with
-    ``segments.*`` for those that are not named, and goes before ``content``: ``drop``, ``keyed_hash`` (HMAC-SHA256, 64
-    hexadecimal digits), ``mask``, or ``keep`` as it came. If a field is dropped or hashed, no body of a refused event
-    is stored, since nobody could find the field there.
+    ``input`` and ``output`` also how many characters and words they had, and of a refused event its SHA-256.
+    ``fields`` says it for one field by its name in the event (``input``, ``segments.user``, ``features.city``,
+    ``extra.session``), with ``segments.*`` for those that are not named, and goes before ``content``: ``drop``,
+    ``keyed_hash`` (HMAC-SHA256, 64 hexadecimal digits), ``mask``, or ``keep`` as it came. If a field is dropped or
+    hashed, no body of a refused event is stored, since nobody could find the field there.
     """
 
     content: Literal["masked", "none"] = "masked"

@@ -3,7 +3,7 @@ r"""What is masked in every text before the first table, and how in Python. Pure
 E-mail addresses, passwords, keys and tokens (:mod:`pegel.schemas.masking_secrets`); payment cards, IBANs, telephone
 numbers and IP addresses (:mod:`pegel.schemas.masking_numbers`). The rules are data with one meaning in Java and in
 Python, see :mod:`pegel.schemas.masking_rule`. Each has a cheap hint, so a text without hints needs no pattern, and most
-texts do not even hold a character of :data:`SIGNS`.
+texts do not even hold one of :data:`SIGNS`.
 
 Promises: masking a masked text changes nothing, and an object or array of JSON stays one: a replacement holds no quote
 and no backslash, a match begins and ends outside of the escapes of JSON, and what may be a number of JSON becomes one.
@@ -17,14 +17,20 @@ import re
 from itertools import groupby
 
 from pegel.schemas.masking_numbers import NUMBER_RULES
-from pegel.schemas.masking_rule import Checksum, MaskingRule, satisfies
+from pegel.schemas.masking_rule import HARD_SPACE, Checksum, MaskingRule, satisfies
 from pegel.schemas.masking_secrets import SECRET_RULES
 
 RULES = (*SECRET_RULES, *NUMBER_RULES)
 
-SIGNS = "[0-9@=:]"
-MARKS = ("AKIA", "ASIA")
-"""Every match of a rule holds a character of ``SIGNS`` or one of these texts: an AWS key may be all letters."""
+SIGNS = (
+    "[0-9@%=:I](?:(?<=[@%])|(?<=A[KS]I)A|(?<=PRI)VATE"
+    r"""|(?<=[dDnNtTyY'" \t\\][=:])|(?<=:)[0-9A-Fa-f]{0,4}:"""
+    "|(?<=[0-9])(?:(?<=[^ ]{10}[0-9])|[^ ]{10}|(?<=[A-Za-z]{2}[0-9])[0-9]|[.][0-9]{1,3}[.][0-9]"
+    rf"|(?:(?:[^0-9A-Za-z]{{0,3}}|{HARD_SPACE})[0-9]){{6}}))"
+)
+"""What every text with a match holds, to be found in one pass that stops at few characters: the sign of an e-mail
+address, the beginning of an AWS or a private key, a name that gets a value, or a digit within a long word, after two
+letters, or among six others, or as an IP address has it."""
 MIN_BYTES = 5
 """No match is shorter than ``@b.de``."""
 
@@ -79,7 +85,7 @@ def _compiled(rule: MaskingRule) -> tuple[re.Pattern[str], str, Checksum]:
 
 
 _UUID = re.compile(UUID)
-_MAY_MATCH = re.compile("|".join((SIGNS, *MARKS)))
+_MAY_MATCH = re.compile(SIGNS)
 _COMPILED = tuple(
     (re.compile(hint), tuple(_compiled(rule) for rule in rules)) for hint, rules in groupby(RULES, lambda r: r.hint)
 )

@@ -7,11 +7,20 @@ Limits: a telephone number without ``+`` or ``00`` is known by a common national
 digits alone are as well the number of an order.
 """
 
-from pegel.schemas.masking_rule import AFTER_ESCAPE, BLANK, NUMBER_END, NUMBER_START, QUOTE, Checksum, MaskingRule
+from pegel.schemas.masking_rule import (
+    AFTER_ESCAPE,
+    BLANK,
+    HARD_SPACE,
+    NUMBER_END,
+    NUMBER_START,
+    QUOTE,
+    Checksum,
+    MaskingRule,
+)
 
 # Seven digits that lie close together: no card, account or telephone number has fewer.
-_SEVEN_DIGITS = "[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){6}"
-_SPACE = r"(?:[ .-]|\u00a0)"
+_SEVEN_DIGITS = rf"[0-9](?:(?:[^0-9A-Za-z]{{0,3}}|{HARD_SPACE})[0-9]){{6}}"
+_SPACE = f"(?:[ .-]|{HARD_SPACE})"
 
 # ISO/IEC 7812: the first digit of banks is 2 to 6, and RuPay's 81 and 82. Times in milliseconds begin with 1.
 _CARD_HEAD = "(?=[2-6]|8[12])"
@@ -46,6 +55,9 @@ _IBAN_REST = {
 }
 
 
+_IBAN_HINT = rf"[A-Za-z]{{2}}[0-9]{{2}}(?:[^0-9A-Za-z]|{HARD_SPACE})?[0-9A-Za-z]{{4}}"
+
+
 def _either_case(country: str) -> str:
     return "".join(f"[{letter}{letter.lower()}]" for letter in country)
 
@@ -57,17 +69,18 @@ def _iban(rest: int, countries: str) -> str:
 
 _IBAN = "|".join(_iban(rest, countries) for rest, countries in _IBAN_REST.items())
 
-_GAP = r"(?: ?[./()-]{1,2} ?| |\u00a0)"
+_GAP = f"(?: ?[./()-]{{1,2}} ?| |{HARD_SPACE})"
 _DIGITS = f"(?:{_GAP}?[0-9])"
 # A day, which would else pass for a number with its trunk prefix; a number goes on in pairs where a day ends.
 _DAY = "[0-3][0-9][./ -][01][0-9](?:[./ -](?:19|20)[0-9]{2}(?![0-9])|[./-][0-9]{2}(?![0-9./-]))"
 # What comes after a day, a time or a number that is masked already is a part of it.
-_START = rf"{NUMBER_START}(?<![0-9\]][./:,-])"
+_START = rf"{NUMBER_START}(?<![0-9\]][./-])"
 _EXTENSION = "(?: ?(?:x|ext[.]?) ?[0-9]{1,5})?"
 _TRUNK = f"(?!{_DAY})0[1-9]{_DIGITS}{{7,10}}"
 _PHONES = {
     "international": rf"(?<![+])[+][1-9]{_DIGITS}{{7,14}}{_EXTENSION}",
-    "area in brackets": r"\([0-9]{2,5}\) ?-?(?:[0-9]{6,8}|[0-9]{3,5}[ -][0-9]{3,5})" + _EXTENSION,
+    "area in brackets": r"\([0-9]{2,5}\) ?-?(?:[0-9]{6,8}|[0-9]{3,5}[ -][0-9]{3,5}|[0-9]{2,4}[ -][0-9]{2}[ -][0-9]{2})"
+    + _EXTENSION,
 }
 _BARE_PHONES = {
     "international, dialled": f"00[1-9]{_DIGITS}{{8,13}}",
@@ -78,10 +91,11 @@ _BARE_PHONES = {
     "three and pairs": "[6-9][0-9]{2} [0-9]{2} [0-9]{2} [0-9]{2}",
     "three and fours": "1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}",
 }
+_E_ACUTE = r"(?:\u00e9|\\u00e9)"
 _PHONE_NAME = (
-    r"(?=[TtPpMmCcFfHhWwRr])(?:(?<![A-Za-z])|(?<=[a-z])(?=[TPMF])|(?<=\\[bfnrt]))"
-    r"(?:[Tt]el(?:e(?:ph|f)on[eo]?|\u00e9phone)?|TEL|[Pp]hone|PHONE|[Mm]obile?|[Mm][o\u00f3]vil|[Cc]ell"
-    "|[Ff]ax|FAX|[Hh]andy|[Ww]hats[Aa]pp|[Rr]ufnummer)"
+    f"(?=[TtPpMmCcFfHhWwRr])(?:(?<![A-Za-z])|(?<=[a-z])(?=[TPMF])|{AFTER_ESCAPE})"
+    f"(?:[Tt]el(?:e(?:ph|f)on[eo]?|{_E_ACUTE}fono)?|[Tt]{_E_ACUTE}l(?:{_E_ACUTE}phone)?|TEL|[Pp]hone|PHONE|[Mm]obile?"
+    r"|[Mm][o\u00f3]vil|[Cc]ell|[Ff]ax|FAX|[Hh]andy|[Ww]hats[Aa]pp|[Rr]ufnummer)"
 )
 _SAID = "(?:[Cc]all|[Rr]each|[Tt]ext) (?:me|us) (?:at|on)|[Nn]umber is|[Nn]ummer (?:ist|lautet)"
 _AFTER_NAME = r"(?:[ _-]?(?:[Nn]umber|[Nn]o|[Nn]r|[Nn]ummer))?"
@@ -99,6 +113,13 @@ _IPV6 = (
 
 NUMBER_RULES = (
     MaskingRule(
+        "IBAN",
+        _IBAN_HINT,
+        rf"(?=[A-Za-z]{{2}}[0-9]{{2}}){NUMBER_START}(?<![0-9A-Za-z\]]-)(?:{_IBAN}){NUMBER_END}",
+        "[iban]",
+        Checksum.MOD_97,
+    ),
+    MaskingRule(
         "payment card as a number of JSON",
         _SEVEN_DIGITS,
         f"{_CARD_HEAD}{_IN_JSON_BEFORE}{_CARD_DIGITS}{_IN_JSON_AFTER}",
@@ -111,13 +132,6 @@ NUMBER_RULES = (
         f"{_CARD_HEAD}{NUMBER_START}(?:{_CARD_GROUPS}|{_CARD_DIGITS}){NUMBER_END}",
         "[card]",
         Checksum.LUHN,
-    ),
-    MaskingRule(
-        "IBAN",
-        _SEVEN_DIGITS,
-        f"(?=[A-Za-z]{{2}}[0-9]{{2}}){NUMBER_START}(?:{_IBAN}){NUMBER_END}",
-        "[iban]",
-        Checksum.MOD_97,
     ),
     MaskingRule(
         "IPv6 address",

@@ -48,6 +48,11 @@ BLANK = "[ \\t]{0,4}"
 
 AFTER_ESCAPE = rf"(?<=\\[bfnrt])|(?<={ESCAPE})"
 """Where a word may begin although a letter or a digit stands before it; never within the escape."""
+HARD_SPACE = r"(?:\u00a0|\\u00[aA]0)"
+"""A space at which no line ends, plain or as JSON may write it."""
+NO_SIGN = r"\\u00[aA]0|[^0-9A-Za-z]"
+NO_DIGIT = r"\\u00[aA]0|[^0-9]"
+"""What does not count in a number with a checksum."""
 NUMBER_START = rf"(?:(?<![0-9A-Za-z\\])(?<![0-9][.])|{AFTER_ESCAPE})"
 """A number begins here: not within a word, a fraction or an escape of JSON, but also right after an escape."""
 NUMBER_END = "(?![0-9A-Za-z])(?![.][0-9])"
@@ -63,11 +68,11 @@ def satisfies(checksum: Checksum, match: str) -> bool:
         (True, False)
     """
     if checksum is Checksum.LUHN:
-        digits = [int(digit) for digit in reversed(re.sub("[^0-9]", "", match))]
+        digits = [int(digit) for digit in reversed(re.sub(NO_DIGIT, "", match))]
         doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
         return (sum(digits[::2]) + sum(doubled)) % 10 == 0
     if checksum is Checksum.MOD_97:
-        written = re.sub("[^0-9A-Za-z]", "", match)
+        written = re.sub(NO_SIGN, "", match)
         # The country and the check digits go to the end, and letters become 10 to 35.
         return int("".join(str(int(sign, 36)) for sign in written[4:] + written[:4])) % 97 == 1
     return True

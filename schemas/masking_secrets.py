@@ -11,7 +11,7 @@ _NOT_IN_ESCAPE = rf"(?<!\\)(?<!\\u)(?<!\\u{HEX})(?<!\\u{HEX}{{2}})(?<!\\u{HEX}{{
 _TOKEN = "A-Za-z0-9_-"
 _WORD_START = rf"(?:(?<![\\{_TOKEN}])|{AFTER_ESCAPE})"
 _TOKEN_END = f"(?![{_TOKEN}])"
-_HAS_DIGIT = "(?=[A-Za-z_.~+/=-]{0,256}[0-9])"
+_HAS_DIGIT = "(?=[A-Za-z_.~+/=%-]{0,256}[0-9])"
 
 # Latin with its accents, Greek and Cyrillic (U+00C0 to U+052F), plain or as an escape; scripts without spaces between
 # words are left out, or the address would take the sentence before it along.
@@ -29,7 +29,7 @@ _SECRET_NAME = (
 _BARE_VALUE = r"""[^ \t\r\n"'\\,;&<>{}]"""
 _QUOTED_VALUE = r'[^"\\\r\n]'
 
-_AT = "@|%40"
+_AT = "[@%]"
 _ASSIGNED = r"""[dDnNtTyY]['"\\ \t]{0,13}+[=:]"""
 """The last letter of a secret's name, and what gives it a value."""
 # Said so since one comparison a character is what makes it cheap.
@@ -45,7 +45,6 @@ def _run_of(characters: str) -> str:
 TOKENS = {
     "API key of OpenAI and others": f"sk-{_HAS_DIGIT}[{_TOKEN}]{{20,}}+",
     "key of Stripe": "[rs]k_(?:live|test)_[0-9A-Za-z]{16,}+",
-    "AWS access key": f"A(?:KI|SI)A[0-9A-Z]{{16}}{_TOKEN_END}",
     "GitHub token": "g(?:h[oprsu]_|ithub_pat_)[A-Za-z0-9_]{22,}+",
     "GitLab token": f"glpat-[{_TOKEN}]{{20,}}+",
     "Databricks token": f"dapi[0-9a-f]{{32}}(?:-[0-9])?{_TOKEN_END}",
@@ -58,6 +57,7 @@ TOKENS = {
     "SendGrid key": rf"SG\.[{_TOKEN}]{{22}}\.[{_TOKEN}]{{43}}{_TOKEN_END}",
 }
 """Tokens that are known by how they begin; they share one pattern, which looks at each place of a text once."""
+_AWS = f"A(?:KI|SI)A[0-9A-Z]{{16}}{_TOKEN_END}"
 _HEADS = "(?=[srAgdexhnS][kKShilayoIfpG])"
 # The client secrets of Entra have a sign of their own after three letters.
 _ENTRA_SIGN = "A-Za-z0-9_.~-"
@@ -67,7 +67,7 @@ _ENTRA = (
 )
 _BASE64_START = rf"(?:(?<![A-Za-z0-9+/\\])|{AFTER_ESCAPE})"
 # 64 and 32 bytes in base64, which keys of storage, Cosmos DB, Service Bus and Event Hubs are.
-_BASE64_KEY = f"{_BASE64_START}(?:[A-Za-z0-9+/]{{86}}==|[A-Za-z0-9+/]{{43}}=(?!=))"
+_BASE64_KEY = f"{_BASE64_START}{_HAS_DIGIT}(?:[A-Za-z0-9+/]{{86}}==|[A-Za-z0-9+/]{{43}}=(?!=))"
 _AI_KEY = f"{_BASE64_START}[A-Za-z0-9]{{52}}JQQJ9[A-Za-z0-9]{{27}}(?![A-Za-z0-9])"
 _PEM_KIND = "(?:[A-Z]{2,9} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_BODY = r"(?:[A-Za-z0-9+/=:, \t\r\n]|-(?!-)|\\[nrt])*+"
@@ -98,8 +98,15 @@ SECRET_RULES = (
         rf"((?:[Bb]earer|BEARER) {{1,4}}){_HAS_DIGIT}[A-Za-z0-9._~+/=-]{{20,}}+",
         "$1[secret]",
     ),
-    MaskingRule("signature of a SAS", _LONG_WORD, f"(?=sig=)({_WORD_START}sig=)[A-Za-z0-9%+/=]{{20,}}+", "$1[secret]"),
-    MaskingRule("token", _LONG_WORD, f"{_HEADS}{_WORD_START}(?:{'|'.join(TOKENS.values())})", "[secret]"),
+    MaskingRule(
+        "signature of a SAS",
+        _LONG_WORD,
+        f"(?=sig=)({_WORD_START}sig=){_HAS_DIGIT}[A-Za-z0-9%+/=]{{20,}}+",
+        "$1[secret]",
+    ),
+    MaskingRule(
+        "token", _LONG_WORD, f"{_HEADS}{_WORD_START}(?:{_AWS}|{_HAS_DIGIT}(?:{'|'.join(TOKENS.values())}))", "[secret]"
+    ),
     MaskingRule("Entra client secret", _LONG_WORD, _ENTRA, "[secret]"),
     MaskingRule("key in base64", _LONG_WORD, _BASE64_KEY, "[secret]"),
     MaskingRule("key of Azure AI", _LONG_WORD, _AI_KEY, "[secret]"),

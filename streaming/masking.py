@@ -10,34 +10,33 @@ from itertools import groupby
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
 
-from pegel.schemas.masking import IDENTIFIER_DIGITS, MARKS, MIN_BYTES, RULES, SIGNS, UUID
-from pegel.schemas.masking_rule import Checksum, MaskingRule
+from pegel.schemas.masking import IDENTIFIER_DIGITS, MIN_BYTES, RULES, SIGNS, UUID
+from pegel.schemas.masking_rule import NO_DIGIT, NO_SIGN, Checksum, MaskingRule
 
 
 def masked(column: Column) -> Column:
     """Mask a string column; null stays null.
 
-    Nineteen expressions on every text cost more than all the rest of ingest, so a text meets them only if it holds one
-    of a few characters, and then only those whose hint it holds. ``column`` stands in both branches, so give this a
-    plain column, not a long expression.
+    All rules on every text cost more than all the rest of ingest, so a text meets them only if it holds one of a few
+    signs, and then only those whose hint it holds. ``column`` stands in both branches, so give this a plain column, not
+    a long expression.
     """
-    may_match = reduce(Column.__or__, (column.contains(mark) for mark in MARKS), column.rlike(SIGNS))
-    return F.when((F.octet_length(column) >= MIN_BYTES) & may_match, _by_rules(column)).otherwise(column)
+    return F.when(_may_match(column), _by_rules(column)).otherwise(column)
+
+
+def _may_match(column: Column) -> Column:
+    return (F.octet_length(column) >= MIN_BYTES) & column.rlike(SIGNS)
 
 
 def masked_identifier(column: Column) -> Column:
     """Mask a column of ids; the same as ``mask_identifier``. Few ids get as far as the rules."""
     done = _let(_by_rules(column), lambda text: F.when(text == column, text).otherwise(_marked(text, column)))
-    needs_rules = (F.octet_length(column) >= MIN_BYTES) & column.rlike(_IN_IDENTIFIERS) & ~column.rlike(f"^{UUID}\\z")
+    needs_rules = ~column.rlike(f"^{UUID}\\z") & _may_match(column)
     return F.when(needs_rules, done).otherwise(column)
 
 
 def _marked(masked_id: Column, column: Column) -> Column:
     return F.concat(masked_id, F.lit("#"), F.substring(F.sha2(column.cast("binary"), 256), 1, IDENTIFIER_DIGITS))
-
-
-# What a rule needs, in few words: a sign that ids seldom hold, an IP address, seven digits or a word of twenty.
-_IN_IDENTIFIERS = "[@=:%]|[.][0-9]|[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){6}|[^ ]{20}"
 
 
 def _by_rules(text: Column) -> Column:
@@ -76,7 +75,7 @@ def _checked(match: Column, rule: MaskingRule) -> Column:
 
 
 def _luhn(match: Column) -> Column:
-    return F.call_function("luhn_check", F.regexp_replace(match, "[^0-9]", ""))
+    return F.call_function("luhn_check", F.regexp_replace(match, NO_DIGIT, ""))
 
 
 def _mod_97(match: Column) -> Column:
@@ -90,7 +89,7 @@ def _mod_97(match: Column) -> Column:
             (rest * 100 + code.bitwiseAND(31) + 9) % 97
         )
 
-    signs = moved(F.regexp_replace(match, "[^0-9A-Za-z]", ""))
+    signs = moved(F.regexp_replace(match, NO_SIGN, ""))
     return F.aggregate(signs, F.lit(0), step) == 1
 
 

@@ -45,16 +45,21 @@ def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
     columns = {_COLUMN.get(name, name): column for name, column in first.items()}
     columns |= {name: _map(name, settings) for name in MAPS}
     columns["body"] = masked(F.col("body")) if settings.keeps_bodies else F.lit(None).cast("string")
-    steps: list[Mapping[str, Column]] = [columns, {name: F.expr(sql) for name, sql in _LENGTHS.items()}]
+    lengths = {f"{name}_{unit}": _length(name, unit, counted=name in hidden) for name in _COUNTED for unit in _UNITS}
+    steps: list[Mapping[str, Column]] = [columns, lengths]
     return [*steps, {name: _text(name, action, settings) for name, action in hidden.items()}] if hidden else steps
 
 
 _ENDS = ("drop", "keyed_hash")
-_LENGTHS = {
-    f"{name}_{unit}": sql
-    for name in ("input", "output")
-    for unit, sql in (("characters", f"char_length({name})"), ("words", words_of(name)))
-}
+_COUNTED = ("input", "output")
+_UNITS = ("characters", "words")
+
+
+def _length(name: str, unit: str, *, counted: bool) -> Column:
+    """Null where the text is stored: whoever needs it can count then, and counting words takes as long as masking."""
+    if not counted:
+        return F.lit(None).cast("int")
+    return F.expr(words_of(name)) if unit == "words" else F.char_length(F.col(name))
 
 
 def _text(name: str, action: FieldAction, settings: MaskingSettings) -> Column:

@@ -18,8 +18,8 @@ def words_of(text: str) -> str:
 
 
 _NUMBERS = {
-    "input_length": "input_characters",
-    "input_words": "input_words",
+    "input_length": "coalesce(input_characters, char_length(input))",
+    "input_words": f"coalesce(input_words, {words_of('input')})",
     "confidence": "array_max(map_values(probabilities))",
     "latency_ms": "latency_ms",
     "input_tokens": "input_tokens",

@@ -223,10 +223,8 @@ def _read_fields(document: Mapping[str, Any], fields: "Mapping[str, _Field]") ->
     if any(name.translate(_LOWER) in fields or name.translate(_LOWER) in _ENVELOPE for name in unknown):
         raise _Refusal(names.WRONG_CASE)
     values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
-    for name in {"input", "output"} & values.keys():
-        written = values[name]
-        values[f"{name}_characters"] = None if written is None else len(written)
-        values[f"{name}_words"] = None if written is None else len(written.split())
+    lengths = ("input_characters", "input_words", "output_characters", "output_words")
+    values |= dict.fromkeys(lengths if "input" in values else ())
     return values
 
 
