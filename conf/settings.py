@@ -76,6 +76,18 @@ class FilesSettings(_Section):
     max_files_per_trigger: int = Field(default=10, gt=0)
 
 
+class BackfillSettings(_Section):
+    """Old events as JSON Lines, ``<path>/predictions/*.jsonl`` and ``<path>/feedback/*.jsonl``, beside the live ones.
+
+    They restate windows and never ring. A checkpoint belongs to the sources that it began with: naming a path, or
+    naming none any more, needs a new ``storage.checkpoint``; what it reads again is found to be copies.
+    """
+
+    path: str = ""
+    """A folder or a URI that Spark understands; empty: there is no backfill."""
+    max_files_per_trigger: int = Field(default=1, gt=0)
+
+
 class SourceSettings(_Section):
     """Where events come from."""
 
@@ -86,6 +98,7 @@ class SourceSettings(_Section):
     eventhubs: EventHubsSettings = EventHubsSettings()
     kafka: KafkaSettings = KafkaSettings()
     files: FilesSettings = FilesSettings()
+    backfill: BackfillSettings = BackfillSettings()
 
 
 class IngestSettings(_Section):

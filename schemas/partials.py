@@ -9,6 +9,11 @@ from typing import Any
 LIVE = "live"
 FEEDBACK_KIND = "feedback"
 BACKFILL = "backfill"
+BACKFILL_HUB = ":backfill"
+"""What follows a hub's name where an event of it came from files, beside the live stream; no hub has a colon.
+
+It sorts after the hub's own name, so of two copies in one micro-batch the live one counts.
+"""
 
 EVENTS = "events"
 ERRORS = "errors"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pegel.schemas.partials import ALL, EVENTS, LIVE, Partial
+from pegel.schemas.partials import ALL, BACKFILL, EVENTS, LIVE, Partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +65,5 @@ class IngestedBatch:
 
 
 def events_in(partials: Sequence[Partial]) -> int:
-    """How many live events the all-segment partials hold."""
-    return sum(p.tally.counts[EVENTS] for p in partials if p.kind == LIVE and p.segment == ALL)
+    """How many events the all-segment partials hold, live ones and others."""
+    return sum(p.tally.counts[EVENTS] for p in partials if p.kind in {LIVE, BACKFILL} and p.segment == ALL)

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from pegel.conf.settings import Settings
 from pegel.schemas import events
 from pegel.schemas.events import CONTRACT, FEEDBACK, PREDICTION, EventContract
+from pegel.schemas.partials import BACKFILL_HUB
 from pegel.streaming.ingest.contract import READ, REASON, RECORD, ContractSql
 from pegel.streaming.ingest.privacy import check_key, privacy_steps
 
@@ -44,8 +45,8 @@ class Parser:
     """
 
     def __init__(self, settings: Settings, contract: EventContract = CONTRACT) -> None:
-        hub = F.lit(settings.source.feedback_hub)
-        self._record = F.when(F.col("hub") == hub, FEEDBACK).otherwise(PREDICTION).alias(RECORD)
+        hub = settings.source.feedback_hub
+        self._record = F.when(F.col("hub").isin(hub, hub + BACKFILL_HUB), FEEDBACK).otherwise(PREDICTION).alias(RECORD)
         self._sql = ContractSql(contract, settings.ingest.future_tolerance_seconds)
         check_key(settings.masking)
         self._privacy = privacy_steps(settings.masking)

@@ -21,8 +21,8 @@ from pegel.streaming.ingest.labels import LABEL_COLUMNS, PREDICTION_COLUMNS, lab
 from pegel.streaming.ingest.parse import PREDICTION
 from pegel.streaming.ingest.sinks import StreamTables
 from pegel.streaming.ingest.stored import stored_before
-from pegel.streaming.profile.assembly import label_partials, live_partials
-from pegel.streaming.profile.counting import Version, label_sums, live_sums
+from pegel.streaming.profile.assembly import event_partials, label_partials
+from pegel.streaming.profile.counting import Version, event_sums, label_sums
 from pegel.streaming.profile.segments import Segments
 from pegel.tables.delta import DeltaTables
 
@@ -76,13 +76,15 @@ class Profiler:
         predictions = of_record(new, PREDICTION)
         self._segments.admit({name: values_in(predictions, name) for name in self._segments.values})
 
-    def count_live(self, predictions: DataFrame, versions: Collection[Version], batch_id: int) -> list[Partial]:
-        """Count the new predictions of a micro-batch. One Spark action."""
+    def count_events(
+        self, predictions: DataFrame, versions: Collection[Version], batch_id: int, kind: str
+    ) -> list[Partial]:
+        """Count new predictions of a micro-batch, as partials of this kind. One Spark action."""
         grids_of = self._grids.grids_of(versions)
         window_seconds = self._settings.window_seconds
-        sums = live_sums(predictions, grids_of, self._segments.of_event(), window_seconds).toArrow()
+        sums = event_sums(predictions, grids_of, self._segments.of_event(), window_seconds).toArrow()
         grid_of = {grid.grid: grid for grid in grids_of.values()}
-        return live_partials(sums, grid_of, window_seconds, self._settings.max_category_names, batch_id)
+        return event_partials(sums, grid_of, window_seconds, self._settings.max_category_names, batch_id, kind=kind)
 
     def count_labels(
         self, predictions: DataFrame, feedback: DataFrame, new: pa.Table, batch_id: int

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from pegel import __version__
 from pegel.conf.settings import Settings
-from pegel.schemas.partials import Partial
+from pegel.schemas.partials import BACKFILL, BACKFILL_HUB, LIVE, Partial
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch, events_in
 from pegel.streaming.ingest.dedupe import without_copies
 from pegel.streaming.ingest.erased import erased_before, erased_letters
@@ -143,7 +143,7 @@ class Ingest:
         with ThreadPoolExecutor(max_workers=len(frames) + 2) as pool:
             # Each is one Spark action whose driver waits more than it works.
             written = {name: pool.submit(self._write, name, frame, work) for name, frame in frames.items()}
-            live = pool.submit(self._count_live, work)
+            live = pool.submit(self._count_events, work)
             labels = pool.submit(
                 self._profiler.count_labels, work.new[PREDICTION], work.new[FEEDBACK], work.index, work.batch_id
             )
@@ -182,10 +182,17 @@ class Ingest:
             return self.stream.count(name, work.batch_id) + erased_of_batch(self._tables, name, work.batch_id)
         return self.stream.append(name, frame, work.batch_id)
 
-    def _count_live(self, work: _Work) -> list[Partial]:
+    def _count_events(self, work: _Work) -> list[Partial]:
         if not work.summary.new[PREDICTION]:
             return []
-        return self._profiler.count_live(work.new[PREDICTION], work.summary.versions, work.batch_id)
+        predictions, versions = work.new[PREDICTION], work.summary.versions
+        if not work.summary.has_backfill:
+            return self._profiler.count_events(predictions, versions, work.batch_id, LIVE)
+        old = F.col("hub").endswith(BACKFILL_HUB)
+        return [
+            *self._profiler.count_events(predictions.where(~old), versions, work.batch_id, LIVE),
+            *self._profiler.count_events(predictions.where(old), versions, work.batch_id, BACKFILL),
+        ]
 
 
 def _of_records(events: DataFrame) -> dict[str, DataFrame]:

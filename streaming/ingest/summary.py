@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pegel.schemas.partials import BACKFILL_HUB
 from pegel.streaming.ingest.index import TIME, labels_in, of_record
 from pegel.streaming.ingest.parse import PREDICTION
 from pegel.streaming.profile.counting import Version
@@ -38,6 +39,11 @@ class Summary:
     versions: frozenset[Version]
     newest_event: datetime | None
     newest_enqueued: datetime
+
+    @property
+    def has_backfill(self) -> bool:
+        """Whether some of it came from files beside the live stream."""
+        return any(row["hub"].endswith(BACKFILL_HUB) for row in self.offsets)
 
     @property
     def dead(self) -> dict[str, int]:
@@ -74,7 +80,8 @@ def _offsets(index: pa.Table) -> list[dict[str, Any]]:
             "hub": row["hub"],
             "partition": row["partition"],
             **{name: row[f"{column}_{function}"] for name, (column, function) in _OFFSETS.items()},
-            "last_enqueued": row["enqueued_time_max"],
+            # When a file was written says nothing of how far the live events have come.
+            "last_enqueued": None if row["hub"].endswith(BACKFILL_HUB) else row["enqueued_time_max"],
         }
         for row in found.to_pylist()
     ]

@@ -16,27 +16,28 @@ from pegel.schemas.partials import CORRECT, FEEDBACK_KIND, LABELLED, LIVE, Parti
 from pegel.streaming.profile.counting import COUNTERS, FIRST_CODE, KEYS, SUMS, WHERE, Version
 
 
-def live_partials(
-    sums: pa.Table, grid_of: Mapping[str, Grid], window_seconds: int, max_names: int, batch_id: int
+def event_partials(
+    sums: pa.Table, grid_of: Mapping[str, Grid], window_seconds: int, max_names: int, batch_id: int, *, kind: str
 ) -> list[Partial]:
     """The partials of new predictions.
 
     Args:
-        sums: see :func:`pegel.streaming.profile.counting.live_sums`.
+        sums: see :func:`pegel.streaming.profile.counting.event_sums`.
         grid_of: id -> grid.
         window_seconds: length of the base windows.
         max_names: a column whose grid names no categories keeps so many names a partial, the most frequent ones.
         batch_id: of the micro-batch.
+        kind: ``live`` or ``backfill``. What is not live has no enqueued times, since it belongs to no block.
     """
     tallies: dict[tuple[Any, ...], Tally] = defaultdict(Tally)
-    enqueued: dict[tuple[Any, ...], tuple[datetime, datetime]] = {}
+    enqueued: dict[tuple[Any, ...], tuple[datetime | None, datetime | None]] = {}
     for *where, grid, key, name, n, q, q2, first, last in _rows(sums, SUMS):
         place = (*where, grid)
         tally = tallies[place]
         if key < 0:
             tally.counts[COUNTERS[-1 - key]] = n
             # Every event has these tokens, so their times are those of all events.
-            enqueued[place] = first, last
+            enqueued[place] = (first, last) if kind == LIVE else (None, None)
             continue
         number, code = divmod(key, KEYS)
         column = grid_of[grid].columns[number]
@@ -51,7 +52,7 @@ def live_partials(
             if column.kind != grids.NUMERIC and not column.categories:
                 tally.categories[column.name] = most_frequent(tally.categories[column.name], max_names)
     return [
-        Partial(model, version, segment, start, window_seconds, grid, batch_id, LIVE, *enqueued[place], tally)
+        Partial(model, version, segment, start, window_seconds, grid, batch_id, kind, *enqueued[place], tally)
         for place, tally in tallies.items()
         for model, version, segment, start, grid in [place]
     ]

@@ -43,7 +43,7 @@ def window_start(time: str, window_seconds: int) -> Column:
     return F.expr(f"timestamp_micros(unix_micros({time}) - pmod(unix_micros({time}), {micros}L))")
 
 
-def live_sums(events: DataFrame, grids_of: Mapping[Version, Grid], segments: Column, window_seconds: int) -> DataFrame:
+def event_sums(events: DataFrame, grids_of: Mapping[Version, Grid], segments: Column, window_seconds: int) -> DataFrame:
     """The summed tokens of new predictions.
 
     Args:

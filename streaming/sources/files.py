@@ -8,8 +8,9 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from pegel.conf.settings import SourceSettings
+from pegel.conf.settings import BackfillSettings, FilesSettings, SourceSettings
 from pegel.errors import SettingsError
+from pegel.schemas.partials import BACKFILL_HUB
 
 PREDICTIONS_FOLDER = "predictions"
 FEEDBACK_FOLDER = "feedback"
@@ -36,23 +37,40 @@ def read_files(spark: SparkSession, settings: SourceSettings) -> DataFrame:
     Raises:
         SettingsError: if no path is set or a folder is missing.
     """
-    root = settings.files.path.rstrip("/")
-    if not root:
+    if not settings.files.path:
         msg = "source.kind is 'files' but source.files.path is empty; name the folder of predictions/ and feedback/"
         raise SettingsError(msg)
-    files = settings.files.max_files_per_trigger
-    predictions = _lines(spark, f"{root}/{PREDICTIONS_FOLDER}", settings.predictions_hub, files)
-    return predictions.unionByName(_lines(spark, f"{root}/{FEEDBACK_FOLDER}", settings.feedback_hub, files))
+    return _of_both_hubs(spark, settings, settings.files, "source.files.path")
 
 
-def _lines(spark: SparkSession, folder: str, hub: str, files: int) -> DataFrame:
+def read_backfill(spark: SparkSession, settings: SourceSettings) -> DataFrame:
+    """The same for ``source.backfill``, whose events say by their hub that they are not live.
+
+    Raises:
+        SettingsError: if a folder is missing.
+    """
+    return _of_both_hubs(spark, settings, settings.backfill, "source.backfill.path", BACKFILL_HUB)
+
+
+def _of_both_hubs(
+    spark: SparkSession, settings: SourceSettings, files: FilesSettings | BackfillSettings, named: str, mark: str = ""
+) -> DataFrame:
+    root, at_once = files.path.rstrip("/"), files.max_files_per_trigger
+    predictions, feedback = (
+        _lines(spark, f"{root}/{folder}", f"{hub}{mark}", at_once, named)
+        for folder, hub in ((PREDICTIONS_FOLDER, settings.predictions_hub), (FEEDBACK_FOLDER, settings.feedback_hub))
+    )
+    return predictions.unionByName(feedback)
+
+
+def _lines(spark: SparkSession, folder: str, hub: str, files: int, named: str) -> DataFrame:
     reader = spark.readStream.format("binaryFile").schema(_SCHEMA).option("pathGlobFilter", PATTERN)
     try:
         content = reader.option("maxFileAge", _MAX_AGE).option("maxFilesPerTrigger", files).load(folder)
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
-        msg = f"there is no folder {folder!r}, which source.files.path asks for; make it, even if it stays empty"
+        msg = f"there is no folder {folder!r}, which {named} asks for; make it, even if it stays empty"
         raise SettingsError(msg) from error
     lines = content.selectExpr("path", "modificationTime", f"{_LINES} AS lines")
     lines = lines.selectExpr("path", "modificationTime", f"{_WITHOUT_LAST_EMPTY} AS (line_no, line)")

@@ -6,7 +6,7 @@ from pegel.conf.settings import SourceSettings
 
 
 def read_events(spark: SparkSession, settings: SourceSettings) -> DataFrame:
-    """Stream the events of both hubs.
+    """Stream the events of both hubs, and beside them those of ``source.backfill``.
 
     Args:
         spark: the session that the query will run in.
@@ -20,6 +20,15 @@ def read_events(spark: SparkSession, settings: SourceSettings) -> DataFrame:
         SettingsError: if the source lacks a setting.
         OutsideError: if the source cannot be reached.
     """
+    live = _live(spark, settings)
+    if not settings.backfill.path:
+        return live
+    from pegel.streaming.sources.files import read_backfill
+
+    return live.unionByName(read_backfill(spark, settings))
+
+
+def _live(spark: SparkSession, settings: SourceSettings) -> DataFrame:
     if settings.kind == "files":
         from pegel.streaming.sources.files import read_files
 

@@ -98,7 +98,7 @@ class Recomputation:
         return [log[offset] for offset in range(one["first"], one["last"] + 1)]
 
     def _judge(self, event: LoggedEvent) -> Judged:
-        is_feedback = event.hub == self._settings.source.feedback_hub
+        is_feedback = event.hub.removesuffix(":backfill") == self._settings.source.feedback_hub
         tolerance = self._settings.ingest.future_tolerance_seconds
         return judge(event, is_feedback=is_feedback, future_tolerance_seconds=tolerance)
 
@@ -183,14 +183,16 @@ class Recomputation:
     def _live(self, predictions: Sequence[Row], batch_id: int) -> list[Row]:
         groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
         for row in predictions:
+            kind = "backfill" if _from_files(row["hub"]) else "live"
             for segment in self._predictions[_key(row, is_feedback=False)].segments:
-                groups[row["model"], row["version"], segment, self._window(row)].append(row)
+                groups[kind, row["model"], row["version"], segment, self._window(row)].append(row)
         partials = []
-        for key, rows in groups.items():
+        for (kind, *where), rows in groups.items():
             grid = self._grid(rows[0])
             times = [row["enqueued_time"] for row in rows]
+            span = (min(times), max(times)) if kind == "live" else (None, None)
             tally = tally_of(rows, grid, self._settings.ingest.max_category_names)
-            partials.append(self._partial(key, grid, batch_id, "live", tally, (min(times), max(times))))
+            partials.append(self._partial(tuple(where), grid, batch_id, kind, tally, span))
         return partials
 
     def _labelled(self, changed: Iterable[tuple[_Prediction, int, int]], batch_id: int) -> list[Row]:
@@ -305,6 +307,10 @@ def _is_right(prediction: _Prediction, label: tuple[datetime, str, str] | None) 
     return int(label is not None and label[2] == prediction.row["output"])
 
 
+def _from_files(hub: str) -> bool:
+    return hub.endswith(":backfill")
+
+
 def _offsets(events: Iterable[LoggedEvent]) -> list[Row]:
     groups: dict[tuple[str, str], list[LoggedEvent]] = defaultdict(list)
     for event in events:
@@ -316,7 +322,7 @@ def _offsets(events: Iterable[LoggedEvent]) -> list[Row]:
             "first": min(event.offset for event in found),
             "last": max(event.offset for event in found),
             "count": len(found),
-            "last_enqueued": max(event.enqueued for event in found),
+            "last_enqueued": None if _from_files(hub) else max(event.enqueued for event in found),
         }
         for (hub, partition), found in sorted(groups.items())
     ]

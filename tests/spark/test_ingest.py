@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -11,12 +12,15 @@ from equipment.judged_events import LoggedEvent
 from equipment.seeded_events import FEEDBACK, seeded_events
 
 from pegel.conf.settings import Settings
+from pegel.jobs.wiring.watching import build_watcher
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn, make_grid
+from pegel.schemas.partials import partial_from_row
 from pegel.streaming.ingest.generation import generation_of
 from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
 from pegel.streaming.ingest.stored import stored_before
+from pegel.streaming.watch.watcher import partition_clock
 from pegel.tables.delta import DeltaTables
 
 pytestmark = pytest.mark.spark
@@ -126,6 +130,47 @@ def test_every_table_equals_the_recomputation(tables, frame, new_ingest):
     assert "country=__other__" in segments
     negative = [row for row in tables.read("profiles") if row["counts"].get("correct", 0) < 0]
     assert negative
+
+
+def from_file(events, name):
+    """The same events as a backfill brings them: as lines of a file, written later."""
+    lines, moved, written = Counter(), [], START + timedelta(hours=9)
+    for event in events:
+        place = {"hub": f"{event.hub}:backfill", "partition": name, "offset": lines[event.hub]}
+        moved.append(replace(event, enqueued=written, **place))
+        lines[event.hub] += 1
+    return moved
+
+
+def test_old_events_meet_the_live_ones_in_the_same_tables_once_and_make_no_block(tables, frame, new_ingest):
+    events = logged(21, 240)
+    first, second, third = cut(events, 80, 80)
+    # A file of events that came, of some that will come, and of some that never do; and one that comes with its copies.
+    file = from_file([*first[40:], *second[:30], *third[:40]], "a.jsonl")
+    twin = from_file(second[:20], "b.jsonl")
+    batches = [first, file[:70], [*second, *twin], file[70:]]
+    ingest = new_ingest()
+    for i, batch in enumerate(batches):
+        stored = ingest.store(frame(batch), i)
+        assert stored.counts.conserved
+        assert partition_clock(stored.offsets).keys() == {(e.hub, e.partition) for e in batch if ":" not in e.hub}
+        ingest.commit(stored)
+    assert differences(tables, [e for batch in batches for e in batch], SETTINGS, GRIDS) == []
+    kinds = Counter(row["kind"] for row in tables.read("profiles") if row["segment"] == "*")
+    assert min(kinds[kind] for kind in ("live", "backfill", "feedback")) > 2
+    ids = [row["event_id"] for row in tables.read("predictions")]
+    assert any(row["hub"] == "predictions:backfill" for row in tables.read("predictions"))
+    stored_ids = Counter((row["event_id"], row["event_time"]) for row in tables.read("predictions"))
+    assert max(stored_ids.values()) == 1 < len(ids)
+    watcher = build_watcher(SETTINGS, tables)
+    for row in tables.read("batches", "SELECT * FROM t ORDER BY batch_id"):
+        mine = f"SELECT * FROM t WHERE batch_id = {row['batch_id']}"
+        output = watcher.advance(
+            row["batch_id"],
+            [partial_from_row(partial) for partial in tables.read("profiles", mine)],
+            partition_clock(row["offsets"]),
+        )
+        assert output.blocks == [] or row["batch_id"] in {0, 2}
 
 
 def test_a_replayed_batch_adds_what_is_missing_and_nothing_twice(tables, frame, new_ingest):

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -6,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pegel.schemas.grids import CATEGORICAL, MISSING_NAME, NUMERIC, OTHER_NAME, GridColumn, make_grid
-from pegel.schemas.partials import ERRORS, EVENTS, LIVE, Partial, Tally, partial_from_row, partial_to_row
-from pegel.streaming.profile.assembly import label_partials, live_partials, most_frequent
+from pegel.schemas.partials import BACKFILL, ERRORS, EVENTS, LIVE, Partial, Tally, partial_from_row, partial_to_row
+from pegel.streaming.profile.assembly import event_partials, label_partials, most_frequent
 from pegel.streaming.profile.counting import COUNTERS, FIRST_CODE, KEYS, LABEL_SUMS, SUMS
 
 START = datetime(2026, 11, 25, tzinfo=UTC)
@@ -30,7 +31,9 @@ def test_sums_become_one_partial_for_each_window_and_segment() -> None:
     )
     tally = Tally(Counter(events=3), {"x": Counter({512: 2, -1: 1})}, {"x": (30, 500)}, {"kind": Counter(a=3)})
     expected = Partial("m", "1", "*", START, 10, GRID.grid, 7, LIVE, START, later, tally)
-    assert live_partials(rows, {GRID.grid: GRID}, 10, 5, 7) == [expected]
+    assert event_partials(rows, {GRID.grid: GRID}, 10, 5, 7, kind=LIVE) == [expected]
+    old = replace(expected, kind=BACKFILL, first_enqueued=None, last_enqueued=None)
+    assert event_partials(rows, {GRID.grid: GRID}, 10, 5, 7, kind=BACKFILL) == [old]
     assert partial_from_row(partial_to_row(expected)) == expected
 
 
