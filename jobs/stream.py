@@ -5,22 +5,21 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pyspark.errors import PySparkException, StreamingQueryException
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from pegel.conf.settings import Settings, SourceSettings
-from pegel.errors import OutsideError, PegelError
+from pegel.conf.settings import Settings
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.decisions import Decisions
 from pegel.jobs.wiring.erasing import ErasuresOfTheStream
 from pegel.jobs.wiring.spark_session import build_session
 from pegel.jobs.wiring.stopping import stop_event
+from pegel.jobs.wiring.stream_failures import explain_failure
 from pegel.streaming.ingest.generation import generation_of, query_id_of
 from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables, open_in_background
 from pegel.streaming.ingest.step import Ingest
-from pegel.streaming.sources.kafka import explain_kafka_failure
 from pegel.streaming.sources.read import read_events
 from pegel.tables.access import open_tables
 
@@ -126,7 +125,7 @@ def _run(
         # Raises what ended the query, if anything did.
         query.awaitTermination(1)
     except PySparkException as error:
-        raise _explained(error, micro_batches.failure, settings.source) from error
+        raise explain_failure(error, micro_batches.failure, settings) from error
 
 
 def _start(
@@ -151,21 +150,6 @@ def _end(query: StreamingQuery, micro_batches: MicroBatches) -> None:
         if waited:
             micro_batches.running.release()
     log.info("stopped")
-
-
-def _explained(error: PySparkException, failure: Exception | None, source: SourceSettings) -> PegelError:
-    """The one sentence that says what ended the query."""
-    if isinstance(failure, PegelError):
-        return failure
-    if source.kind == "kafka" and (known := explain_kafka_failure(error, source)) is not None:
-        return known
-    cause: BaseException = failure or error
-    first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    kind = "a micro-batch" if failure else f"reading from {source.kind}"
-    trouble = "ended the stream" if isinstance(error, StreamingQueryException) else "kept the stream from starting"
-    return OutsideError(
-        f"{kind} {trouble}: {first}; nothing is lost, start the job again once the cause is mended and it goes on"
-    )
 
 
 if __name__ == "__main__":

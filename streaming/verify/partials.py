@@ -41,11 +41,15 @@ class PartialLaws:
         """All of them."""
         return self.live, self.labels, self.totals
 
-    def check_live(
-        self, stored: Iterable[Row], counted: Mapping[Place, Counted], enqueued: Mapping[Place, tuple[int, int]]
+    def check_events(
+        self,
+        kind: str,
+        stored: Iterable[Row],
+        counted: Mapping[Place, Counted],
+        enqueued: Mapping[Place, tuple[int, int]],
     ) -> None:
-        """Compare all partials of a slice of time that are about new predictions."""
-        there = _by_place((row for row in stored if row["kind"] == LIVE), self.live)
+        """Compare all partials of one kind, ``live`` or ``backfill``, of a slice of time that are about predictions."""
+        there = _by_place((row for row in stored if row["kind"] == kind), self.live)
         for place in sorted(there.keys() | counted.keys()):
             wanted, row = counted.get(place, {}), there.get(place)
             found = {} if row is None else flat(row)
@@ -58,7 +62,8 @@ class PartialLaws:
                 self.live.compare(_TABLE, place[0], _name(place, what), wanted.get(what), found.get(what))
             if row is not None and place in enqueued:
                 ends = micros(row["first_enqueued"]), micros(row["last_enqueued"])
-                self.live.compare(_TABLE, place[0], _name(place, ("enqueued",)), enqueued[place], ends)
+                expected = enqueued[place] if kind == LIVE else (None, None)
+                self.live.compare(_TABLE, place[0], _name(place, ("enqueued",)), expected, ends)
 
     def check_labels(self, stored: Iterable[Row], changed: Mapping[Place, tuple[int, int]]) -> None:
         """Compare all partials of a slice of time that are about labels; ``changed`` has labelled and correct."""

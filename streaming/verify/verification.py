@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pegel.conf.settings import Settings
 from pegel.schemas.grids import DEFAULT_GRID, Grid, default_grid, grid_from_row
-from pegel.schemas.partials import LIVE
+from pegel.schemas.partials import BACKFILL, BACKFILL_HUB, LIVE
 from pegel.schemas.tables import TABLES
 from pegel.streaming.verify.batch_laws import EVENT_TABLES, BatchLaws, RowCounts, counts_by
 from pegel.streaming.verify.labels import Key, count_labels
@@ -160,8 +160,10 @@ class Verification:
         rows = pa.concat_tables([_schema("predictions", names).empty_table(), *pieces])
         within = _within("window_start", first, last)
         stored = list(self._rows("profiles", f"SELECT * FROM t WHERE {upto} AND {within}"))
-        counted, enqueued = self._count_live(rows, stored, known)
-        self._partials.check_live(stored, counted, enqueued)
+        from_files = pc.ends_with(rows["hub"], BACKFILL_HUB)
+        for kind, part in ((LIVE, rows.filter(pc.invert(from_files))), (BACKFILL, rows.filter(from_files))):
+            counted, enqueued = self._count(kind, part, stored, known)
+            self._partials.check_events(kind, stored, counted, enqueued)
         asked = f"SELECT feedback_id, feedback_time FROM t WHERE {upto} AND {_within('feedback_time', first, last)}"
         ids, times = (rows[column].to_pylist() for column in ("event_id", "event_time"))
         self._check_copies("predictions", zip(ids, times, strict=True))
@@ -169,10 +171,10 @@ class Verification:
         self._check_copies("feedback", ((row["feedback_id"], row["feedback_time"]) for row in again))
         self._check_labels(rows, stored, known, (first, last, upto), labels)
 
-    def _count_live(
-        self, rows: pa.Table, stored: Sequence[Row], known: Mapping[str, frozenset[str]]
+    def _count(
+        self, kind: str, rows: pa.Table, stored: Sequence[Row], known: Mapping[str, frozenset[str]]
     ) -> tuple[dict[Place, Counted], dict[Place, tuple[int, int]]]:
-        of_version = {(r["batch_id"], r["model"], r["version"]): r["grid"] for r in stored if r["kind"] == LIVE}
+        of_version = {(r["batch_id"], r["model"], r["version"]): r["grid"] for r in stored if r["kind"] == kind}
         for grid in sorted(set(of_version.values())):
             there = grid == DEFAULT_GRID or grid in self._grids
             self._partials.live.compare("grids", None, grid, True, there)
