@@ -96,7 +96,7 @@ class Champion:
             log.error("version %s of %r has not passed its validation and is not served", version, name)
             return False
         begin = time.perf_counter()
-        loaded = load_version(self._settings, version)
+        loaded = load_version(self._settings, version, stands_back=self._current is not None)
         if self._current is None:
             self._on_first()
         self._current, self._problem, self._refused = loaded, "", ("", 0.0)

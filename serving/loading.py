@@ -6,10 +6,15 @@ from pegel.serving.model_process import ModelProcess
 from pegel.serving.served_model import InProcessModel, ServedModel
 
 
-def load_version(settings: Settings, version: str) -> ServedModel:
+def load_version(settings: Settings, version: str, *, stands_back: bool) -> ServedModel:
     """Load a version of the settings' model and let it answer a first text, which is slow.
 
     MLflow's stores have to be set in this process.
+
+    Args:
+        settings: name the model and the stores.
+        version: its number in the registry.
+        stands_back: whether another version answers meanwhile, which goes first.
 
     Raises:
         Exception: what MLflow or the model's code raises, or :class:`~pegel.serving.served_model.ModelFailedError`.
@@ -18,7 +23,13 @@ def load_version(settings: Settings, version: str) -> ServedModel:
 
     uri, stores = f"models:/{settings.model.name}/{version}", settings.mlflow
     if not _calls_out(uri):
-        return ModelProcess(version, uri, tracking_uri=stores.tracking_uri, registry_uri=stores.effective_registry_uri)
+        return ModelProcess(
+            version,
+            uri,
+            tracking_uri=stores.tracking_uri,
+            registry_uri=stores.effective_registry_uri,
+            stands_back=stands_back,
+        )
     loaded = InProcessModel(version, mlflow.pyfunc.load_model(uri))
     loaded.answer("")
     return loaded

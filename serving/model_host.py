@@ -18,8 +18,8 @@ from pegel.serving.model_wire import ANSWERS, END, FAILED, LOAD, PIECE, READY, S
 from pegel.serving.responsive import keep_out_of_collections
 from pegel.serving.served_model import InProcessModel
 
-NICENESS = 10
-"""Of the thread that loads: versions that answer go first."""
+NICENESS = 5
+"""Of the thread that loads where another version answers meanwhile: that goes first, and yet this one gets ready."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +51,9 @@ def _begin(connection: Connection, loaded: list[InProcessModel]) -> None:
         # numpy starts its threads here, as a thread is as patient as the one that starts it.
         import numpy  # noqa: F401
 
-        with ThreadPoolExecutor(1, initializer=_stand_back) as loader:
-            model = loader.submit(_load, **decode(connection.recv_bytes())[LOAD]).result()
+        asked = decode(connection.recv_bytes())[LOAD]
+        with ThreadPoolExecutor(1, initializer=_stand_back if asked.pop("stands_back") else None) as loader:
+            model = loader.submit(_load, **asked).result()
         # The first answer is slow; no request shall wait for it.
         model.answer("")
     except Exception as error:  # a model's code may raise anything

@@ -35,6 +35,7 @@ class ModelProcess:
         version: its number in the registry.
         uri: where MLflow finds it.
         tracking_uri, registry_uri: MLflow's stores.
+        stands_back: whether it is loaded at low priority.
 
     Raises:
         ModelFailedError: if the version does not load, or does not answer a first text.
@@ -44,7 +45,9 @@ class ModelProcess:
     shares_turns: ClassVar[bool] = True
     """Most of what it costs is spent around the numbers: eight texts take hardly longer than one."""
 
-    def __init__(self, version: str, uri: str, *, tracking_uri: str, registry_uri: str) -> None:
+    def __init__(
+        self, version: str, uri: str, *, tracking_uri: str, registry_uri: str, stands_back: bool = True
+    ) -> None:
         self.version = version
         ours, theirs = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
@@ -58,8 +61,8 @@ class ModelProcess:
         # At the interpreter's own end the socket closes by itself, and no thread could be started.
         weakref.finalize(self, _end, self._process, ours).atexit = False
         connection = self._connect()
-        where = {"uri": uri, "version": version, "tracking_uri": tracking_uri, "registry_uri": registry_uri}
-        self._say(connection, {LOAD: where})
+        stores = {"tracking_uri": tracking_uri, "registry_uri": registry_uri}
+        self._say(connection, {LOAD: {"uri": uri, "version": version, "stands_back": stands_back, **stores}})
         _checked(self._hear(connection))
         self._free.append(connection)
 

@@ -32,9 +32,11 @@ class Models:
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
+        self.stood_back: list[bool] = []
         self.broken: set[str] = set()
 
-    def load(self, settings: Settings, version: str) -> Any:
+    def load(self, settings: Settings, version: str, *, stands_back: bool) -> Any:
+        self.stood_back.append(stands_back)
         assert settings.model.name == "assistant"
         self.loaded.append(version)
         if version in self.broken:
@@ -76,6 +78,7 @@ def test_the_alias_is_followed_and_a_version_is_loaded_once(
     registry.version = "2"
     assert (champion.poll(), champion.poll(), serves(champion)) == (True, False, "2")
     assert models.loaded == ["1", "2"]
+    assert models.stood_back == [False, True], "the first one holds nobody up"
 
 
 def test_a_request_keeps_the_version_that_it_took(champion: Champion, registry: Registry) -> None:
