@@ -22,7 +22,10 @@ def words_of(text: str) -> list[str]:
     """
     if text.isascii():
         return _WORD.findall(text.lower())
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    # Compatibility caseless matching (The Unicode Standard, D146): what a compatibility form stands for may be a
+    # capital, and what a capital folds to may be a compatibility form.
+    once = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
+    plain = unicodedata.normalize("NFKD", once.casefold())
     return _WORD.findall("".join(c for c in plain if unicodedata.category(c) not in _INVISIBLE))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pegel.schemas.phrases import PhraseFinder, words_of
@@ -55,7 +55,14 @@ def test_a_phrase_is_found_in_whatever_disguise_of_letters(data: st.DataObject, 
     assert PhraseFinder(["make a bomb", "nothing else"]).found_in(words_of(text))
 
 
+@pytest.mark.parametrize("alphabet", [0x1D400, 0x1D5D4], ids=["mathematical bold", "sans-serif bold"])
+def test_a_phrase_is_found_in_capitals_that_have_no_small_letters(alphabet: int) -> None:
+    text = " ".join("".join(chr(alphabet + ord(c) - ord("A")) for c in word) for word in ("MAKE", "A", "BOMB"))
+    assert PhraseFinder(["make a bomb"]).found_in(words_of(text))
+
+
 @given(st.text(max_size=300))
+@example("\u3380")
 def test_any_text_has_words_that_are_words_again(text: str) -> None:
     words = words_of(text)
     assert words_of(" ".join(words)) == words
