@@ -13,7 +13,7 @@ from pegel.schemas import events
 from pegel.schemas.events import CONTRACT, FEEDBACK, PREDICTION, EventContract
 from pegel.schemas.partials import BACKFILL_HUB
 from pegel.streaming.ingest.contract import READ, REASON, RECORD, ContractSql
-from pegel.streaming.ingest.privacy import check_key, privacy_steps
+from pegel.streaming.ingest.privacy import TOGETHER, check_key, privacy_steps
 
 __all__ = ["FEEDBACK", "PREDICTION", "REASON", "RECORD", "SOURCE", "Parser"]
 
@@ -90,4 +90,4 @@ class Parser:
         rows = rows.withColumn("body", F.expr(_BODY))
         for columns in self._privacy:
             rows = rows.withColumns(dict(columns))
-        return rows
+        return rows.drop(*TOGETHER)

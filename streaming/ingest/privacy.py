@@ -37,19 +37,38 @@ def check_key(settings: MaskingSettings) -> None:
 
 
 def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
-    """The columns that replace those of the parsed frame, step by step; a column stands once in a step."""
+    """The columns that replace those of the parsed frame, step by step; a column stands once in a step.
+
+    :data:`TOGETHER` are columns of their own, which nobody needs afterwards.
+    """
     hidden = {name: settings.action(name) for name in CONTENT if settings.action(name) in _ENDS}
     # The lengths are those of the masked text, whatever is stored in the end: so they do not change with the setting.
-    first = {name: _text(name, "mask" if name in hidden else settings.action(name), settings) for name in TEXTS}
-    first |= {name: _identifier(name, settings) for name in IDENTIFIERS}
-    columns = {_COLUMN.get(name, name): column for name, column in first.items()}
+    actions = {name: "mask" if name in hidden else settings.action(name) for name in (*TEXTS, *IDENTIFIERS)}
+    texts, ids = ([name for name in names if actions[name] == "mask"] for names in (TEXTS, IDENTIFIERS))
+    others = {name: action for name, action in actions.items() if action != "mask"}
+    columns = {_COLUMN.get(name, name): _text(name, action, settings) for name, action in others.items()}
     columns |= {name: _map(name, settings) for name in MAPS}
-    columns["body"] = masked(F.col("body")) if settings.keeps_bodies else F.lit(None).cast("string")
+    if settings.keeps_bodies:
+        texts.append("body")
+    else:
+        columns["body"] = F.lit(None).cast("string")
+    # The rules are a hundred expressions, and each micro-batch plans them anew: so they stand there once for all texts.
+    columns |= {
+        name: F.transform(F.array(*(F.col(_COLUMN.get(one, one)) for one in names)), mask)
+        for name, names, mask in ((TOGETHER[0], texts, masked), (TOGETHER[1], ids, masked_identifier))
+        if names
+    }
+    apart = {
+        _COLUMN.get(one, one): F.col(name).getItem(place)
+        for name, names in zip(TOGETHER, (texts, ids), strict=True)
+        for place, one in enumerate(names)
+    }
     lengths = {f"{name}_{unit}": _length(name, unit, counted=name in hidden) for name in _COUNTED for unit in _UNITS}
-    steps: list[Mapping[str, Column]] = [columns, lengths]
+    steps: list[Mapping[str, Column]] = [columns, apart, lengths]
     return [*steps, {name: _text(name, action, settings) for name, action in hidden.items()}] if hidden else steps
 
 
+TOGETHER = ("masked_texts", "masked_ids")
 _ENDS = ("drop", "keyed_hash")
 _COUNTED = ("input", "output")
 _UNITS = ("characters", "words")
@@ -64,11 +83,6 @@ def _length(name: str, unit: str, *, counted: bool) -> Column:
 
 def _text(name: str, action: FieldAction, settings: MaskingSettings) -> Column:
     return _done(F.col(_COLUMN.get(name, name)), action, settings)
-
-
-def _identifier(name: str, settings: MaskingSettings) -> Column:
-    action, column = settings.action(name), F.col(_COLUMN.get(name, name))
-    return masked_identifier(column) if action == "mask" else _done(column, action, settings)
 
 
 def _map(name: str, settings: MaskingSettings) -> Column:

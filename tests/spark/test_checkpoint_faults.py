@@ -99,4 +99,7 @@ def test_a_checkpoint_with_a_file_cut_off_is_refused_or_goes_on_as_if_it_were_wh
     path.with_name(f".{path.name}.crc").unlink()
     with suppress(PegelError):
         stream.run()
-    assert stream.contents() == before
+    # Events that are read again are in the accounts of one more micro-batch, and nowhere else.
+    after = stream.contents()
+    assert after.pop("batches")[:2] == before.pop("batches")
+    assert after == before
