@@ -43,6 +43,7 @@ JOBS = (
     "model_card",
     "audit",
     "verify",
+    "maintain",
     "erase",
     "dead_letters",
     "eventhubs",

@@ -22,6 +22,7 @@ JOBS = {
     "dashboard": "Show health, incidents and drift as pages.",
     "model-card": "Make the model card of a version.",
     "verify": "Recount the stream's tables from their rows, and say where they differ.",
+    "maintain": "Put small files of the tables together, and let go of old ones.",
     "erase": "Erase a person's events, and prove it.",
     "audit": "Verify the audit chains: who decided what, unchanged since.",
     "dead-letters": "List, show and requeue refused events.",

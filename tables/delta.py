@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 StorageOptions = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
-_COMPACT_BYTES = 32 * 1024 * 1024
+COMPACT_BYTES = 32 * 1024 * 1024
 """Files of this size are left alone when small ones are put together."""
 
 
@@ -121,7 +121,7 @@ class DeltaTables:
         """
         with self._asking("compact", name):
             table = DeltaTable(self.uri(name), storage_options=self._options())
-            table.optimize.compact(target_size=_COMPACT_BYTES)
+            table.optimize.compact(target_size=COMPACT_BYTES)
             table.vacuum(dry_run=False)
 
     def last_transaction(self, name: str, app_id: str) -> int:

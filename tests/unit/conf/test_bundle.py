@@ -130,6 +130,7 @@ def test_the_jobs_and_their_clusters_are_those_that_pegel_needs():
         ("retrain", "for_schedule"): "pegel-retrain",
         ("retrain", "for_incident"): "pegel-retrain",
         ("baseline", "baseline"): "pegel-build-baseline",
+        ("maintenance", "maintenance"): "pegel-maintain",
     }
     for job, task in STARTED:
         cluster = cluster_of(job, task)
@@ -146,6 +147,14 @@ def test_a_job_is_started_in_one_way_and_runs_once_at_a_time(job):
     assert JOBS[job]["email_notifications"]["on_failure"]
     declared = {parameter["name"] for parameter in JOBS[job].get("parameters", ())}
     assert {name for text in strings(JOBS[job]["tasks"]) for name in PARAMETER.findall(text)} == declared
+
+
+def test_maintenance_comes_every_night_as_the_stream_whose_tables_it_keeps():
+    (task,) = [task for job, task in STARTED if job == "maintenance"]
+    stream = next(task for job, task in STARTED if job == "stream")
+    who = "DATABRICKS_DEFAULT_SERVICE_CREDENTIAL_NAME"
+    assert cluster_of("maintenance", task)["spark_env_vars"][who] == cluster_of("stream", stream)["spark_env_vars"][who]
+    assert JOBS["maintenance"]["schedule"]["quartz_cron_expression"].endswith("* * ?")
 
 
 def test_the_stream_never_ends_and_a_retraining_waits_for_the_one_before():
