@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from pegel.schemas.model_io import Answer
 from pegel.serving.call import Around, Call
-from pegel.serving.served_model import ModelFailedError, ServedModel
+from pegel.serving.served_model import ServedModel, error_type_of
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +70,7 @@ def _fill(call: Call, answer: Answer, latency_ms: float) -> None:
 
 
 def _fail(call: Call, error: Exception, begin: float) -> None:
-    # What a process of its own says of its model's error is the type that was raised there.
-    call.error_type = error.error_type if isinstance(error, ModelFailedError) else type(error).__name__
-    call.latency_ms = _since(begin)
+    call.error_type, call.latency_ms = error_type_of(error), _since(begin)
     _log.error("version %s failed at the event %s", call.version, call.event_id, exc_info=error)
 
 

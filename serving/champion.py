@@ -15,7 +15,7 @@ from typing import Any
 from pegel.conf.settings import Settings
 from pegel.schemas.model_io import TAG_VALIDATION, VALIDATION_PASSED
 from pegel.serving.loading import load_version
-from pegel.serving.served_model import ServedModel
+from pegel.serving.served_model import ServedModel, error_type_of
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,7 @@ class Champion:
         try:
             return self._swap()
         except Exception as error:  # whatever MLflow or a model's code raises, serving goes on
-            what = getattr(error, "error_type", type(error).__name__)
-            problem = f"{what}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            problem = f"{error_type_of(error)}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
             if problem != self._problem:
                 log.warning("the champion cannot be asked for or loaded: %s", problem)
             self._problem = problem

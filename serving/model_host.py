@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -84,27 +86,26 @@ def _load(*, uri: str, version: str, tracking_uri: str, registry_uri: str) -> In
 def _answer_all_on(connection: Connection, model: InProcessModel) -> None:
     try:
         while True:
-            _answer(connection, model, decode(connection.recv_bytes()))
+            with closing(_messages(model, decode(connection.recv_bytes()))) as messages:
+                for message in messages:
+                    connection.send_bytes(message)
     except (EOFError, OSError):
         # The other side has what it wanted; a stream that it closes ends at its next piece.
         connection.close()
 
 
-def _answer(connection: Connection, model: InProcessModel, asked: dict[str, Any]) -> None:
+def _messages(model: InProcessModel, asked: dict[str, Any]) -> Generator[bytes, None, None]:
+    """What the model says; what it raises is said too, an error of the system as any other."""
     try:
         if TEXTS in asked:
-            said = encode({ANSWERS: columns_of(model.answer_all(asked[TEXTS]))})
-        else:
-            for piece in model.stream(asked[STREAM]):
-                told = {PIECE: piece} if isinstance(piece, str) else {ANSWERS: columns_of([piece])}
-                connection.send_bytes(encode(told))
-            said = encode({END: True})
-    except OSError:
-        raise
+            yield encode({ANSWERS: columns_of(model.answer_all(asked[TEXTS]))})
+            return
+        for piece in model.stream(asked[STREAM]):
+            yield encode({PIECE: piece} if isinstance(piece, str) else {ANSWERS: columns_of([piece])})
+        yield encode({END: True})
     except Exception as error:  # a model's code may raise anything
         _log.error("version %s failed", model.version, exc_info=error)
-        said = encode(_failed(error))
-    connection.send_bytes(said)
+        yield encode(_failed(error))
 
 
 def _failed(error: Exception) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class ModelFailedError(Exception):
         self.error_type = error_type
 
 
+def error_type_of(error: Exception) -> str:
+    """The type of what a model's code raised, wherever it ran."""
+    return error.error_type if isinstance(error, ModelFailedError) else type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class InProcessModel:
     """A version in the memory of this process.

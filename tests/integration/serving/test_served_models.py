@@ -12,7 +12,7 @@ import pytest
 from pegel.errors import OutsideError
 from pegel.schemas.model_io import Answer
 from pegel.serving.model_process import ModelProcess
-from pegel.serving.served_model import InProcessModel, ModelFailedError, ServedModel
+from pegel.serving.served_model import InProcessModel, ModelFailedError, ServedModel, error_type_of
 
 PLAIN = """
 import os
@@ -30,6 +30,8 @@ class Shouts(PythonModel):
         said = [text.upper() for text in model_input["text"]]
         if "RAISE" in said:
             raise ArithmeticError("a model's own trouble")
+        if "UNREACHABLE" in said:
+            raise ConnectionRefusedError("a model's own trouble with the system")
         if "DIE" in said:
             os.kill(os.getpid(), 9)
         if "SECRETS" in said:
@@ -119,8 +121,16 @@ def test_what_a_model_raises_has_its_type_and_the_next_text_is_answered(load: An
     for ask in (lambda: load("plain").answer("raise"), lambda: list(load("streams").stream("a raise"))):
         with pytest.raises((ArithmeticError, ModelFailedError), match="own trouble") as raised:
             ask()
-        assert getattr(raised.value, "error_type", type(raised.value).__name__) == "ArithmeticError"
+        assert error_type_of(raised.value) == "ArithmeticError"
     assert load("plain").answer("a").output == load("streams").answer("a").output == "A"
+
+
+def test_an_error_of_the_system_is_the_models_own_and_does_not_end_its_process(load: Any) -> None:
+    for _ in range(2):
+        with pytest.raises((ConnectionRefusedError, ModelFailedError), match="with the system") as raised:
+            load("plain").answer("unreachable")
+        assert error_type_of(raised.value) == "ConnectionRefusedError"
+    assert load("plain").answer("a").output == "A"
 
 
 def test_a_stream_that_is_left_early_disturbs_no_other_answer(load: Any) -> None:
