@@ -10,7 +10,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
@@ -35,10 +37,45 @@ SEED = 11
 ROUNDS = 2
 PARTITIONS = 2
 EVENTS_PER_MICRO_BATCH = 10_000
-WARM_UP_EVENTS = 2_000
-_WARM_UP = "warm-up-"
+WARM_UP_EVENTS = 4_000
+WARM_UP = "warm-up-"
 
 Act = Callable[[SparkSession, Settings], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FilledHubs:
+    """A broker with events, a session to read them, and a folder for what is written; ``size`` is theirs in bytes."""
+
+    broker: KafkaBroker
+    spark: SparkSession
+    folder: Path
+    size: int
+
+
+@contextmanager
+def filled_hubs(
+    events_of: Callable[[int, datetime, int], Iterable[SentEvent]], seed: int, events: int
+) -> Iterator[FilledHubs]:
+    """Hubs with so many events and, under :data:`WARM_UP`, others to warm up with.
+
+    Args:
+        events_of: makes events from a seed, a first time and a number.
+        seed: of those that are measured.
+        events: their number.
+    """
+    hubs = [prefix + hub for prefix in ("", WARM_UP) for hub in (PREDICTIONS, FEEDBACK)]
+    with tempfile.TemporaryDirectory(prefix="pegel-bench-") as name:
+        folder = Path(name)
+        with KafkaBroker(folder / "kafka", dict.fromkeys(hubs, PARTITIONS)) as broker:
+            start = datetime.now(UTC)
+            send(broker, WARM_UP, events_of(seed + 1, start, WARM_UP_EVENTS))
+            size = send(broker, "", events_of(seed, start, events))
+            spark = build_session("pegel-bench", {"spark.driver.memory": "2g"})
+            try:
+                yield FilledHubs(broker, spark, folder, size)
+            finally:
+                spark.stop()
 
 
 def run(events: int) -> dict[str, Any]:
@@ -53,18 +90,9 @@ def run(events: int) -> dict[str, Any]:
     Raises:
         RuntimeError: if either did not take every event, since a speed at which events are lost says nothing.
     """
-    hubs = [prefix + hub for prefix in ("", _WARM_UP) for hub in (PREDICTIONS, FEEDBACK)]
-    with tempfile.TemporaryDirectory(prefix="pegel-bench-") as name:
-        folder = Path(name)
-        with KafkaBroker(folder / "kafka", dict.fromkeys(hubs, PARTITIONS)) as broker:
-            start = datetime.now(UTC)
-            send(broker, _WARM_UP, seeded_events(SEED + 1, start, WARM_UP_EVENTS))
-            size = send(broker, "", seeded_events(SEED, start, events))
-            spark = build_session("pegel-bench", {"spark.driver.memory": "2g"})
-            try:
-                ours, other = _rounds(spark, broker, folder, events)
-            finally:
-                spark.stop()
+    with filled_hubs(seeded_events, SEED, events) as hubs:
+        size = hubs.size
+        ours, other = _rounds(hubs.spark, hubs.broker, hubs.folder, events)
     rates = [statistics.median(events / seconds for seconds in runs) for runs in (ours, other)]
     return {
         "ours": round(rates[0], 1),
@@ -96,7 +124,7 @@ def send(broker: KafkaBroker, prefix: str, events: Iterable[SentEvent]) -> int:
 def _rounds(spark: SparkSession, broker: KafkaBroker, folder: Path, events: int) -> tuple[list[float], list[float]]:
     """The seconds of every round: ours, the other."""
     seconds: dict[str, list[float]] = {"ours": [], "other": []}
-    plans = [(_WARM_UP, "warm-up", WARM_UP_EVENTS), *(("", f"round {i + 1}", events) for i in range(ROUNDS))]
+    plans = [(WARM_UP, "warm-up", WARM_UP_EVENTS), *(("", f"round {i + 1}", events) for i in range(ROUNDS))]
     for prefix, label, count in plans:
         for name, (take, count_taken) in _BOTH.items():
             root = folder / f"{name} {label}".replace(" ", "-")
@@ -107,7 +135,7 @@ def _rounds(spark: SparkSession, broker: KafkaBroker, folder: Path, events: int)
             print(f"ingest_vs_copy: {label}, {name}: {count} events in {elapsed:.2f} s", file=sys.stderr)
             if (taken := count_taken(spark, settings)) != count:
                 raise RuntimeError(f"{name} took {taken} of {count} events in {label}; its speed would say nothing")
-            if prefix != _WARM_UP:
+            if prefix != WARM_UP:
                 seconds[name].append(elapsed)
     return seconds["ours"], seconds["other"]
 

@@ -9,27 +9,22 @@ import json
 import random
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from equipment.kafka_broker import KafkaBroker
-from equipment.seeded_events import FEEDBACK, PREDICTIONS, SentEvent
+from equipment.seeded_events import PREDICTIONS, SentEvent
 from pyspark.sql import SparkSession
 
-from benchmarks.ingest_vs_copy import accounted, ingest, send, settings_of
+from benchmarks.ingest_vs_copy import WARM_UP, WARM_UP_EVENTS, accounted, filled_hubs, ingest, settings_of
 from pegel.conf.masking_settings import IDENTIFIERS, MAPS, TEXTS, MaskingSettings
 from pegel.conf.settings import Settings
-from pegel.jobs.wiring.spark_session import build_session
 
 SEED = 12
 ROUNDS = 4
-PARTITIONS = 2
-WARM_UP_EVENTS = 4_000
-_WARM_UP = "warm-up-"
 
 _KEPT = MaskingSettings(fields=dict.fromkeys((*TEXTS, *IDENTIFIERS, *(f"{name}.*" for name in MAPS)), "keep"))
 _WAYS = {"ours": MaskingSettings(), "other": _KEPT}
@@ -72,18 +67,9 @@ def run(events: int) -> dict[str, Any]:
     Raises:
         RuntimeError: if either did not take every event, since a speed at which events are lost says nothing.
     """
-    hubs = [prefix + hub for prefix in ("", _WARM_UP) for hub in (PREDICTIONS, FEEDBACK)]
-    with tempfile.TemporaryDirectory(prefix="pegel-bench-") as name:
-        folder = Path(name)
-        with KafkaBroker(folder / "kafka", dict.fromkeys(hubs, PARTITIONS)) as broker:
-            start = datetime.now(UTC)
-            send(broker, _WARM_UP, _events(SEED + 1, start, WARM_UP_EVENTS))
-            size = send(broker, "", _events(SEED, start, events))
-            spark = build_session("pegel-bench", {"spark.driver.memory": "2g"})
-            try:
-                seconds = _rounds(spark, broker, folder, events)
-            finally:
-                spark.stop()
+    with filled_hubs(_events, SEED, events) as hubs:
+        size = hubs.size
+        seconds = _rounds(hubs.spark, hubs.broker, hubs.folder, events)
     rates = {way: statistics.median(events / one for one in taken) for way, taken in seconds.items()}
     ratio = statistics.median(o / m for m, o in zip(seconds["ours"], seconds["other"], strict=True))
     return {
@@ -129,7 +115,7 @@ def _text(rng: random.Random, words: int) -> str:
 def _rounds(spark: SparkSession, broker: KafkaBroker, folder: Path, events: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {way: [] for way in _WAYS}
     for i in range(-1, ROUNDS):
-        prefix, count = ("", events) if i >= 0 else (_WARM_UP, WARM_UP_EVENTS)
+        prefix, count = ("", events) if i >= 0 else (WARM_UP, WARM_UP_EVENTS)
         for way in sorted(_WAYS, reverse=i % 2 == 1):
             root = folder / f"{way}-{i}"
             settings = settings_of(broker, prefix, root, folder / "connection-string")

@@ -76,7 +76,7 @@ class FilesSettings(_Section):
     max_files_per_trigger: int = Field(default=10, gt=0)
 
 
-class BackfillSettings(_Section):
+class BackfillSettings(FilesSettings):
     """Old events as JSON Lines, ``<path>/predictions/*.jsonl`` and ``<path>/feedback/*.jsonl``, beside the live ones.
 
     They restate windows and never ring. A checkpoint belongs to the sources that it began with: naming a path, or

@@ -13,13 +13,14 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from pydantic import TypeAdapter
 
 from pegel import __version__
 from pegel.conf.settings import Settings
 from pegel.dashboard import formatting, runbook
 from pegel.dashboard.extracts import FINE_HOURS
+from pegel.dashboard.page_templates import page_templates
 from pegel.dashboard.reading import TableReader
 from pegel.dashboard.views import Overview, Scope, build_overview
 from pegel.tables.delta import DeltaTables
@@ -187,13 +188,7 @@ def _build() -> str:
 
 
 def _templates() -> Environment:
-    templates = Environment(
-        loader=PackageLoader("pegel.dashboard"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = page_templates()
     templates.filters.update(formatting.FILTERS)
     templates.tests["page_name"] = runbook.is_page_name
     return templates

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from pegel.dashboard.page_templates import page_templates
 from pegel.schemas.comparison import ComparedNumber, Metric
 from pegel.schemas.comparison_summary import conclusion, printable, summaries
 
@@ -19,13 +18,7 @@ def comparison_page(numbers: Sequence[ComparedNumber], baseline: str, current: s
         baseline: what it was compared with, as it was given.
         current: what was compared, as it was given.
     """
-    templates = Environment(
-        loader=PackageLoader("pegel.dashboard"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = page_templates()
     templates.filters.update(digits=_digits, printable=printable)
     page: str = templates.get_template("comparison.html").render(
         baseline=baseline,

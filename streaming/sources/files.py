@@ -8,7 +8,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from pegel.conf.settings import BackfillSettings, FilesSettings, SourceSettings
+from pegel.conf.settings import FilesSettings, SourceSettings
 from pegel.errors import SettingsError
 from pegel.schemas.partials import BACKFILL_HUB
 
@@ -53,7 +53,7 @@ def read_backfill(spark: SparkSession, settings: SourceSettings) -> DataFrame:
 
 
 def _of_both_hubs(
-    spark: SparkSession, settings: SourceSettings, files: FilesSettings | BackfillSettings, named: str, mark: str = ""
+    spark: SparkSession, settings: SourceSettings, files: FilesSettings, named: str, mark: str = ""
 ) -> DataFrame:
     root, at_once = files.path.rstrip("/"), files.max_files_per_trigger
     predictions, feedback = (
