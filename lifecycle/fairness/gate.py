@@ -31,7 +31,7 @@ from scipy.special import ndtri
 from pegel.conf.fairness_settings import FairnessSettings
 from pegel.lifecycle.fairness.group_metrics import Bools, GroupRate, Metric, MetricByGroup, denominator, measure
 from pegel.lifecycle.fairness.groups import Grouping, attribute_text, group_text
-from pegel.lifecycle.fairness.two_rates import difference_interval, p_value_of_worse
+from pegel.streaming.statistics.two_rates import difference_interval, p_value_of_worse
 
 LEVEL = 0.05
 """The chance of refusing a challenger that is as fair as the champion. Convention, not derived."""

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegel.lifecycle.fairness.groups import Group, Grouping
-from pegel.lifecycle.fairness.two_rates import difference_interval
 from pegel.streaming.statistics.intervals import Interval, wilson
+from pegel.streaming.statistics.two_rates import difference_interval
 
 Bools = NDArray[np.bool_]
 

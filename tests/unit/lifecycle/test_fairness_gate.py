@@ -13,7 +13,7 @@ from pegel.conf.fairness_settings import FairnessSettings
 from pegel.lifecycle.fairness.gate import Verdict, judge
 from pegel.lifecycle.fairness.group_metrics import Metric
 from pegel.lifecycle.fairness.groups import group_rows
-from pegel.lifecycle.fairness.two_rates import difference_interval, p_value_of_worse
+from pegel.streaming.statistics.two_rates import difference_interval, p_value_of_worse
 
 Answers = list[tuple[str, bool, bool]]
 """Group, whether the challenger is right, whether the champion is."""

@@ -1,8 +1,8 @@
-"""Whether two rates differ by more than chance. Pure."""
+"""How two rates differ: intervals of their difference and of their ratio, and McNemar's test. Pure."""
 
-from math import sqrt
+from math import exp, log, sqrt
 
-from scipy.special import bdtrc
+from scipy.special import bdtrc, ndtri
 
 from pegel.streaming.statistics.intervals import CONFIDENCE, Interval, wilson
 
@@ -40,6 +40,35 @@ def difference_interval(
     down = sqrt((p - one.lower) ** 2 + (two.upper - q) ** 2)
     up = sqrt((one.upper - p) ** 2 + (q - two.lower) ** 2)
     return Interval(p - q - down, p - q + up)
+
+
+def ratio_interval(hits: int, n: int, other_hits: int, other_n: int, confidence: float = CONFIDENCE) -> Interval | None:
+    """Katz's interval of ``(hits / n) / (other_hits / other_n)``, for rates of different rows.
+
+    ``log r +- z sqrt(1 / hits - 1 / n + 1 / other_hits - 1 / other_n)``; None where a rate is 0 or has no rows.
+
+    Args:
+        hits: 0 to n.
+        n: rows behind the first rate.
+        other_hits: 0 to other_n.
+        other_n: rows behind the second rate.
+        confidence: 0 to 1.
+
+    References:
+        Katz, Baptista, Azen and Pike 1978, "Obtaining confidence intervals for the risk ratio in cohort studies".
+
+    Example:
+        25 of 50 against 50 of 100: the ratio is 1, and the root is sqrt(0.02 + 0.01).
+
+        >>> found = ratio_interval(25, 50, 50, 100)
+        >>> round(found.lower, 4), round(found.upper, 4)
+        (0.7121, 1.4042)
+    """
+    if not (0 < hits <= n and 0 < other_hits <= other_n):
+        return None
+    middle = log(hits / n) - log(other_hits / other_n)
+    half = float(ndtri((1 + confidence) / 2)) * sqrt(1 / hits - 1 / n + 1 / other_hits - 1 / other_n)
+    return Interval(exp(middle - half), exp(middle + half))
 
 
 def p_value_of_worse(worse: int, better: int) -> float:
