@@ -18,8 +18,8 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import SourceSettings
 from pegel.errors import SettingsError
-from pegel.streaming.sources import eventhubs_client
-from pegel.streaming.sources.eventhubs_client import HubAccess, Row
+from pegel.streaming.sources import eventhubs_client, eventhubs_receive
+from pegel.streaming.sources.eventhubs_client import HubAccess
 from pegel.streaming.sources.eventhubs_offsets import (
     HubRange,
     PartitionState,
@@ -28,6 +28,7 @@ from pegel.streaming.sources.eventhubs_offsets import (
     next_positions,
     ranges_between,
 )
+from pegel.streaming.sources.eventhubs_receive import Row
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.datasource import ReadLimit, SupportsTriggerAvailableNow
@@ -185,7 +186,7 @@ class EventHubsStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow)
             OutsideError: if events are gone, or the hub does not answer.
         """
         ranges: tuple[HubRange, ...] = getattr(partition, "ranges", ())
-        return eventhubs_client.receive(self._access, ranges)
+        return eventhubs_receive.receive(self._access, ranges)
 
     def commit(self, end: Mapping[str, int]) -> None:
         """Spark's checkpoint holds the positions: there is nothing to do."""

@@ -1,6 +1,8 @@
 """What the Spark source asks of the SDK, without Spark: exact ranges, gaps that are named, silence that ends."""
 
 import logging
+import socket
+import threading
 
 import pytest
 from azure.eventhub import EventData
@@ -8,9 +10,12 @@ from azure.eventhub.amqp import AmqpAnnotatedMessage
 
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import OutsideError
-from pegel.streaming.sources import eventhubs_client
-from pegel.streaming.sources.eventhubs_client import HubAccess, partition_states, receive
+from pegel.local.eventhubs import EventHubsServer, serve_in_thread
+from pegel.local.eventhubs.hubs import MAX_NON_EPOCH_READERS, ConsumerGroup
+from pegel.streaming.sources import eventhubs_receive
+from pegel.streaming.sources.eventhubs_client import HubAccess, partition_states
 from pegel.streaming.sources.eventhubs_offsets import HubRange, PartitionState
+from pegel.streaming.sources.eventhubs_receive import receive
 
 
 @pytest.fixture
@@ -19,11 +24,17 @@ def written():
 
 
 @pytest.fixture
+def unused_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
 def access_with(server, tmp_path):
-    def build(*, key="SAS_KEY_VALUE", timeout=30.0, fail=True):
+    def build(*, key="SAS_KEY_VALUE", timeout=30.0, fail=True, group="$Default"):
         secret = tmp_path / "connection_string"
         secret.write_text(server.connection_string.replace("SAS_KEY_VALUE", key))
-        return HubAccess(SecretRef(file=str(secret)), "$Default", timeout, fail)
+        return HubAccess(SecretRef(file=str(secret)), group, timeout, fail)
 
     return build
 
@@ -65,7 +76,7 @@ def test_a_retention_gap_is_an_error_that_names_the_events(server, access_with):
 
 def test_a_retention_gap_is_passed_over_with_a_warning_if_asked_for(server, access_with, caplog):
     server.expire("orders", "0", 6)
-    with caplog.at_level(logging.WARNING, eventhubs_client.__name__):
+    with caplog.at_level(logging.WARNING, eventhubs_receive.__name__):
         rows = list(receive(access_with(fail=False), [HubRange("orders", "0", 2, 8)]))
     assert [row[2] for row in rows] == [6, 7]
     assert "the events 2 to 5" in caplog.text
@@ -98,3 +109,105 @@ def test_a_malformed_connection_string_is_an_error_that_does_not_show_it(tmp_pat
     with pytest.raises(OutsideError, match=f"the connection string in {secret}.* is malformed") as failure:
         HubAccess(SecretRef(file=str(secret)), "$Default", 1.0, True).client("orders")
     assert "my+own+key=" not in str(failure.value)
+
+
+def test_a_consumer_group_that_is_not_there_is_refused_and_named(access_with):
+    with pytest.raises(OutsideError, match="the hub has no consumer group 'nobody'; make it, or name another"):
+        list(receive(access_with(group="nobody"), [HubRange("orders", "0", 0, 9)]))
+
+
+def test_a_hub_that_is_not_there_is_refused_at_once(access_with):
+    with pytest.raises(OutsideError, match=r"for elsewhere \(ConnectError, not-found\); there is no such hub; make it"):
+        partition_states(access_with(timeout=3600.0), ["elsewhere"], {})
+
+
+def test_a_consumer_group_whose_five_receivers_are_taken_is_waited_for_and_then_named(
+    sdk, access_with, caplog, wait_until
+):
+    others = [sdk.receiver() for _ in range(MAX_NON_EPOCH_READERS)]
+    sdk.has_readers(MAX_NON_EPOCH_READERS)
+    with pytest.raises(OutsideError, match=r"all five receivers .* to the consumer group '\$Default' are taken; give"):
+        list(receive(access_with(timeout=2.0), [HubRange("orders", "0", 0, 9)]))
+    caplog.clear()
+    numbers = []
+    wanted = [HubRange("orders", "0", 0, 9)]
+    reading = threading.Thread(target=lambda: numbers.extend(row[2] for row in receive(access_with(), wanted)))
+    reading.start()
+    wait_until(lambda: "orders/0 was lost" in caplog.text, "a refusal")
+    others[0].close()
+    reading.join(30)
+    assert numbers == list(range(9))
+
+
+def test_a_receiver_with_an_epoch_keeps_the_stream_out_with_a_clear_sentence(sdk, access_with):
+    sdk.receiver(owner_level=1)
+    sdk.has_readers(1)
+    with pytest.raises(OutsideError, match="another receiver, which asked for an epoch, has the partition"):
+        list(receive(access_with(), [HubRange("orders", "0", 0, 9)]))
+
+
+def test_micro_batch_after_micro_batch_few_receivers_are_at_a_partition(access_with, monkeypatch):
+    there = []
+    admit = ConsumerGroup.admit
+
+    def counted(group, partition, reader):
+        admit(group, partition, reader)
+        there.append(len(group._readers[partition]))
+
+    monkeypatch.setattr(ConsumerGroup, "admit", counted)
+    for start in range(10):
+        rows = receive(access_with(), [HubRange("orders", "0", start, start + 1)])
+        assert [row[2] for row in rows] == [start]
+    assert len(there) == 10
+    # One that was closed may be there a moment longer, and others have room beside it.
+    assert max(there) <= MAX_NON_EPOCH_READERS - 2
+
+
+def test_a_server_that_restarts_amid_a_range_costs_no_event_and_none_comes_twice(tmp_path, sdk_of):
+    server = EventHubsServer({"orders": 1}, tmp_path / "again")
+    secret = tmp_path / "connection_string_again"
+    with serve_in_thread(server):
+        client = sdk_of(server, "orders")
+        client.send(*map(str, range(5)))
+        client.close()
+        secret.write_text(server.connection_string)
+    access = HubAccess(SecretRef(file=str(secret)), "$Default", 30.0, True)
+    numbers, half = [], threading.Event()
+
+    def read():
+        for row in receive(access, [HubRange("orders", "0", 0, 10)]):
+            numbers.append(row[2])
+            if len(numbers) == 5:
+                half.set()
+
+    # The first link is opened while the server is down, too.
+    reading = threading.Thread(target=read)
+    reading.start()
+    with serve_in_thread(server):
+        assert half.wait(30)
+        assert partition_states(access, ["orders"], {}) == {"orders/0": PartitionState(0, 5)}
+    asked = []
+    asking = threading.Thread(target=lambda: asked.append(partition_states(access, ["orders"], {})))
+    asking.start()
+    with serve_in_thread(server):
+        client = sdk_of(server, "orders")
+        client.send(*map(str, range(5, 10)))
+        reading.join(30)
+        asking.join(30)
+        client.close()
+    assert numbers == list(range(10))
+    assert asked[0]["orders/0"].end in (5, 10)
+
+
+def test_a_server_that_stays_away_is_an_error_after_the_patience_of_the_settings(tmp_path, unused_port):
+    secret = tmp_path / "connection_string"
+    secret.write_text(
+        f"Endpoint=sb://127.0.0.1:{unused_port};SharedAccessKeyName=n;SharedAccessKey=a2V5;UseDevelopmentEmulator=true;"
+    )
+    access = HubAccess(SecretRef(file=str(secret)), "$Default", 1.5, True)
+    with pytest.raises(OutsideError, match=r"did not answer for orders \(ConnectError\); check that it can be reached"):
+        partition_states(access, ["orders"], {})
+    with pytest.raises(
+        OutsideError, match=r"did not answer for orders/0 \(ConnectError\); check that it can be reached"
+    ):
+        list(receive(access, [HubRange("orders", "0", 0, 1)]))

@@ -1,13 +1,15 @@
-"""Every event of a range once, although the SDK repeats some when it reconnects."""
+"""Every event of a range once, although the SDK repeats some when it reconnects; questions asked at the same time."""
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from azure.eventhub.amqp import AmqpMessageBodyType
 
 from pegel.errors import OutsideError
-from pegel.streaming.sources.eventhubs_client import receive
+from pegel.streaming.sources.eventhubs_client import partition_states
 from pegel.streaming.sources.eventhubs_offsets import HubRange
+from pegel.streaming.sources.eventhubs_receive import receive
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -46,6 +48,7 @@ class Access:
 
     timeout_seconds = 10.0
     fail_on_data_loss = True
+    group = "g"
 
     def __init__(self, *batches):
         self._batches = batches
@@ -72,3 +75,37 @@ def test_an_error_of_the_sdk_ends_the_range_with_its_kind_and_without_its_text()
     with pytest.raises(OutsideError, match=r"h/0 \(ValueError\)") as failure:
         numbers([3], ValueError("SharedAccessKey=x"))
     assert "SharedAccessKey" not in str(failure.value)
+
+
+class Meeting:
+    """A namespace that answers no question about a partition before all are asked."""
+
+    timeout_seconds = 10.0
+
+    def __init__(self, ids):
+        self._ids, self._all = ids, threading.Barrier(2 * len(ids), timeout=30)
+
+    def client(self, hub):
+        assert hub in {"a", "b"}
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Nothing is open."""
+
+    def get_partition_ids(self):
+        return self._ids
+
+    def get_partition_properties(self, number):
+        self._all.wait()
+        return {"last_enqueued_sequence_number": int(number), "beginning_sequence_number": 0, "is_empty": False}
+
+
+def test_all_partitions_of_both_hubs_are_asked_at_the_same_time():
+    ids = [str(number) for number in range(16)]
+    states = partition_states(Meeting(ids), ["a", "b"], {})
+    assert {name: state.end for name, state in states.items()} == {
+        f"{hub}/{n}": int(n) + 1 for hub in "ab" for n in ids
+    }
