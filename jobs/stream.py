@@ -16,10 +16,12 @@ from pegel.jobs.wiring.erasing import ErasuresOfTheStream
 from pegel.jobs.wiring.spark_session import build_session
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.jobs.wiring.stream_failures import explain_failure
+from pegel.streaming.ingest.gap_records import GapRecords
 from pegel.streaming.ingest.generation import generation_of, query_id_of
 from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables, open_in_background
 from pegel.streaming.ingest.step import Ingest
+from pegel.streaming.sources.oldest import oldest_kept
 from pegel.streaming.sources.read import read_events
 from pegel.tables.access import open_tables
 
@@ -43,6 +45,7 @@ class MicroBatches:
         self._tables = open_tables(settings.storage)
         self._decisions = Decisions(self._tables, settings)
         self._ingest: Ingest | None = None
+        self._gaps: GapRecords | None = None
         self.running = threading.Lock()
         """Held while a micro-batch is under way."""
         self.failure: Exception | None = None
@@ -58,13 +61,17 @@ class MicroBatches:
                 raise
 
     def _take(self, frame: DataFrame, spark_batch_id: int) -> None:
-        if self._ingest is None:
+        if self._ingest is None or self._gaps is None:
             query_id = query_id_of(self._spark)
             generation = generation_of(self._tables, query_id)
             self._ingest = Ingest(self._spark, self._tables, self._settings, query_id, generation)
+            self._gaps = GapRecords(self._tables, query_id, oldest_kept(self._settings.source))
         batch = self._ingest.store(frame, spark_batch_id)
         if batch is None:
             return
+        gaps = self._gaps.rows(batch)
+        if gaps and self._ingest.stream.append_rows("gaps", gaps, batch.batch_id):
+            log.warning("micro-batch %d: %d gaps are on record in the table gaps", batch.batch_id, len(gaps))
         decided = self._decisions.decide(batch)
         written = [
             self._ingest.stream.append_rows(name, rows, batch.batch_id)

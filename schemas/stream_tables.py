@@ -163,6 +163,29 @@ BATCHES = Table(
     HOT,
 )
 
+GAPS = Table(
+    "gaps",
+    "numbers of a partition that were not read, although later ones were",
+    ("query_id", "batch_id", "hub", "partition", "first_offset"),
+    "stream",
+    (
+        Column("query_id", "string", "id in the checkpoint's metadata", nullable=False),
+        Column("batch_id", "bigint", "the micro-batch with the next event behind them", nullable=False),
+        Column("hub", "string", "the event hub (Kafka topic)", nullable=False),
+        Column("partition", "string", "partition of the hub", nullable=False),
+        Column("first_offset", "bigint", "the first that is missing", nullable=False),
+        Column("last_offset", "bigint", "the last that is missing", nullable=False),
+        Column(
+            "cause",
+            "string",
+            "'expired': the hub let these events go before they were read; 'no_event': no event ever had these numbers",
+            nullable=False,
+        ),
+        Column("oldest_offset", "bigint", "if they expired: the oldest event that the hub held when it was asked"),
+        Column("found_at", "timestamp", "when they were missed"),
+    ),
+)
+
 BLOCKS = Table(
     "blocks",
     "a closed arrival block and what the sequential tests said of it",

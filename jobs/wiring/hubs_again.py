@@ -53,16 +53,11 @@ def build_reread(settings: SourceSettings) -> Reread:
             msg = "source.kind is 'files', so no hub holds these events; requeue those whose body is stored"
             raise SettingsError(msg)
         try:
-            from pegel.streaming.sources.eventhubs_client import HubAccess
+            from pegel.streaming.sources.eventhubs_client import access_of
             from pegel.streaming.sources.eventhubs_reread import reread
         except ImportError as error:
             msg = f"reading a hub needs {error.name}, which is not installed; install pegel[spark]"
             raise SettingsError(msg) from error
-        hubs = settings.eventhubs
-        secret = None if hubs.namespace else hubs.connection_string
-        patience = float(hubs.receive_timeout_seconds)
-        return reread(
-            HubAccess(secret, hubs.consumer_group, patience, fail_on_data_loss=False, namespace=hubs.namespace), places
-        )
+        return reread(access_of(settings.eventhubs), places)
 
     return read_again

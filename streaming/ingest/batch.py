@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pegel.schemas.partials import ALL, BACKFILL, EVENTS, LIVE, Partial
+from pegel.streaming.ingest.holes import Hole
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class IngestedBatch:
         query_id: in the checkpoint's metadata.
         batch_id: generation x 10^9 + Spark's own id.
         offsets: for the column ``offsets`` of ``batches``.
+        holes: numbers that are missing within them.
         partials: its rows of ``profiles``.
         newest_event: event time of its newest prediction; None if it stored none.
         newest_enqueued: enqueued time of its newest event.
@@ -55,6 +57,7 @@ class IngestedBatch:
     query_id: str
     batch_id: int
     offsets: Sequence[Mapping[str, Any]]
+    holes: tuple[Hole, ...]
     partials: Sequence[Partial]
     counts: BatchCounts
     newest_event: datetime | None

@@ -167,6 +167,7 @@ class Ingest:
             self._query_id,
             work.batch_id,
             summary.offsets,
+            summary.holes,
             partials,
             counts,
             summary.newest_event,

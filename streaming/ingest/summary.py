@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pegel.schemas.partials import BACKFILL_HUB
+from pegel.streaming.ingest.holes import Hole, holes_within, live
 from pegel.streaming.ingest.index import TIME, labels_in, of_record
 from pegel.streaming.ingest.parse import PREDICTION
 from pegel.streaming.profile.counting import Version
@@ -22,6 +23,7 @@ class Summary:
 
     Attributes:
         offsets: for the column ``offsets`` of ``batches``, in order.
+        holes: numbers that are missing within them, see :mod:`pegel.streaming.ingest.holes`.
         received: record (``prediction`` or ``feedback``) -> events.
         new: record -> events that are fit and no copies.
         copies: record -> fit events that are copies.
@@ -32,6 +34,7 @@ class Summary:
     """
 
     offsets: list[dict[str, Any]]
+    holes: tuple[Hole, ...]
     received: Mapping[str, int]
     new: Mapping[str, int]
     copies: Mapping[str, int]
@@ -61,8 +64,10 @@ def summarise(index: pa.Table, new: pa.Table, copies: pa.Table) -> Summary:
     """
     predictions = of_record(new, PREDICTION)
     versions = predictions.group_by(["model", "version"]).aggregate([]).to_pylist()
+    offsets = _offsets(index)
     return Summary(
-        offsets=_offsets(index),
+        offsets=offsets,
+        holes=holes_within(index, live(offsets)),
         received=_by_record(index),
         new=_by_record(new),
         copies=_by_record(copies),

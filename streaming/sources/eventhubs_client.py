@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pegel.conf.secret_ref import SecretRef
+from pegel.conf.settings import EventHubsSettings
 from pegel.errors import OutsideError
 from pegel.streaming.sources.eventhubs_failures import explain, is_final
 from pegel.streaming.sources.eventhubs_offsets import PartitionState
@@ -66,6 +67,17 @@ class HubAccess:
             where = self.secret.env or self.secret.file
             msg = f"the connection string in {where}, for the hub {hub!r}, is malformed; copy it again from the portal"
             raise OutsideError(msg) from None
+
+
+def access_of(settings: EventHubsSettings) -> HubAccess:
+    """How to reach the namespace of the settings."""
+    return HubAccess(
+        None if settings.namespace else settings.connection_string,
+        settings.consumer_group,
+        float(settings.receive_timeout_seconds),
+        settings.fail_on_data_loss,
+        settings.namespace,
+    )
 
 
 def partition_states(access: HubAccess, hubs: Sequence[str], known: dict[str, list[str]]) -> dict[str, PartitionState]:

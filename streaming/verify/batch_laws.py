@@ -4,13 +4,15 @@ Rows that were erased are missing from the tables and are counted in ``erasures`
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pegel.streaming.verify.laws import Law
 
 Row = Mapping[str, Any]
+Place = tuple[int, str, str]
+"""(batch_id, hub, partition)."""
 BATCHES_PER_GENERATION = 10**9
 
 EVENT_TABLES = ("predictions", "feedback", "dead_letters")
@@ -27,11 +29,13 @@ class RowCounts:
         stored: table -> batch_id -> rows; dead letters of the feedback hub are counted as ``feedback_dead_letters``.
         erased: table -> batch_id -> rows that were erased, by the same names.
         places: (batch_id, hub, partition) -> rows of any table, different offsets, lowest and highest offset.
+        gaps: (batch_id, hub, partition) -> first and last offset of each gap on record, in order.
     """
 
     stored: Mapping[str, Counter[int]]
     erased: Mapping[str, Counter[int]]
-    places: Mapping[tuple[int, str, str], tuple[int, int, int, int]] = field(default_factory=dict)
+    places: Mapping[Place, tuple[int, int, int, int]] = field(default_factory=dict)
+    gaps: Mapping[Place, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     def of(self, table: str, batch_id: int) -> int:
         """Rows that are there or were erased."""
@@ -54,8 +58,11 @@ class BatchLaws:
         self._ends: dict[tuple[str, str, str], int] = {}
         self._before: int | None = None
         self._seen: set[int] = set()
+        self._gaps_met: set[Place] = set()
         self.sums = Law("conservation", "received = stored + dead letters + duplicates, stored = in partials")
-        self.offsets = Law("offsets", "each partition is read on where the micro-batch before ended, without a gap")
+        self.offsets = Law(
+            "offsets", "each partition is read on where it ended before, without a gap that is not on record"
+        )
         self.rows = Law("rows", "each table holds the rows that its micro-batch counted, erased ones included")
         self.places = Law("coordinates", "each row lies in the offsets of its micro-batch, each in a place of its own")
         self.marks = Law("commit marks", "each micro-batch has one row in batches, and no row is without one")
@@ -77,13 +84,16 @@ class BatchLaws:
             self._check_range(row, one)
 
     def finish(self, up_to: int) -> None:
-        """Check that no micro-batch up to this id is without its row."""
+        """Check that no micro-batch up to this id is without its row, and no gap without a hole."""
         lost: Counter[tuple[str, int]] = Counter()
         for table, of_table in self._counts.stored.items():
             lost.update({(table, batch): n for batch, n in of_table.items() if batch not in self._seen})
         for (table, batch_id), n in sorted(lost.items()):
             if batch_id <= up_to:
                 self.marks.compare(table, batch_id, "rows without a commit mark", 0, n)
+        for place in sorted(self._counts.gaps.keys() - self._gaps_met):
+            if place[0] <= up_to:
+                self.offsets.compare("gaps", place[0], f"{place[1]}/{place[2]} gaps", 0, len(self._counts.gaps[place]))
 
     def _check_sums(self, row: Row) -> None:
         batch_id = row["batch_id"]
@@ -106,12 +116,7 @@ class BatchLaws:
 
     def _check_range(self, row: Row, one: Row) -> None:
         batch_id, place = row["batch_id"], f"{one['hub']}/{one['partition']}"
-        # A new checkpoint may begin anywhere.
-        key = row["query_id"], one["hub"], one["partition"]
-        if key in self._ends:
-            self.offsets.compare("batches", batch_id, f"{place} first", self._ends[key] + 1, one["first"])
-        self.offsets.compare("batches", batch_id, f"{place} count", one["last"] - one["first"] + 1, one["count"])
-        self._ends[key] = one["last"]
+        self._check_offsets(row, one, place)
         found = self._counts.places.get((batch_id, one["hub"], one["partition"]))
         if found is None:
             return
@@ -119,6 +124,26 @@ class BatchLaws:
         self.places.compare("all tables", batch_id, f"{place} different offsets", rows, different)
         self.places.compare("all tables", batch_id, f"{place} lowest offset", max(lowest, one["first"]), lowest)
         self.places.compare("all tables", batch_id, f"{place} highest offset", min(highest, one["last"]), highest)
+
+    def _check_offsets(self, row: Row, one: Row, place: str) -> None:
+        batch_id = row["batch_id"]
+        here = batch_id, one["hub"], one["partition"]
+        gaps = self._counts.gaps.get(here, ())
+        self._gaps_met.add(here)
+        within = [gap for gap in gaps if one["first"] < gap[0] and gap[1] < one["last"]]
+        key = row["query_id"], one["hub"], one["partition"]
+        # A new checkpoint may begin anywhere.
+        expected = self._ends[key] + 1 if key in self._ends else one["first"]
+        for first, last in gaps:
+            if (first, last) not in within:
+                self.offsets.compare("gaps", batch_id, f"{place} first", expected, first)
+                expected = last + 1
+        self.offsets.compare("batches", batch_id, f"{place} first", expected, one["first"])
+        missing = sum(last - first + 1 for first, last in within)
+        self.offsets.compare(
+            "batches", batch_id, f"{place} count", one["last"] - one["first"] + 1 - missing, one["count"]
+        )
+        self._ends[key] = one["last"]
 
 
 def counts_by(table: str, rows: Iterable[Row], feedback_hub: str) -> dict[str, Counter[int]]:

@@ -119,7 +119,15 @@ class Verification:
                 n, different, low, high = places.get(key, (0, 0, row["a"], row["b"]))
                 ends = min(low, row["a"]), max(high, row["b"])
                 places[key] = n + row["n"], different + row["d"], *ends
-        return RowCounts(stored, self._erased, places)
+        return RowCounts(stored, self._erased, places, self._gaps())
+
+    def _gaps(self) -> dict[tuple[int, str, str], list[tuple[int, int]]]:
+        gaps: dict[tuple[int, str, str], list[tuple[int, int]]] = defaultdict(list)
+        # Tables that an older version wrote have none.
+        if self._tables.version("gaps") >= 0:
+            for row in self._rows("gaps", "SELECT * FROM t ORDER BY batch_id, first_offset"):
+                gaps[row["batch_id"], row["hub"], row["partition"]].append((row["first_offset"], row["last_offset"]))
+        return gaps
 
     def _known(self, upto: str) -> dict[str, frozenset[str]]:
         attributes = self._ingest.segment_attributes
