@@ -10,6 +10,7 @@ from pegel.conf.audit_settings import AuditSettings, AuditWriter
 from pegel.conf.fairness_settings import FairnessSettings
 from pegel.conf.masking_settings import MaskingSettings
 from pegel.conf.openai_settings import OpenAiSettings
+from pegel.conf.retention_settings import RetentionSettings
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.section import Section as _Section
 
@@ -284,6 +285,7 @@ class Settings(_Section):
     ingest: IngestSettings = IngestSettings()
     masking: MaskingSettings = MaskingSettings()
     watch: WatchSettings = WatchSettings()
+    retention: RetentionSettings = RetentionSettings()
     mlflow: MlflowSettings = MlflowSettings()
     model: ModelSettings = ModelSettings()
     openai: OpenAiSettings = OpenAiSettings()
@@ -304,6 +306,12 @@ class Settings(_Section):
             msg = (
                 f"watch.window_seconds {self.watch.window_seconds} must be multiples of "
                 f"ingest.window_seconds {self.ingest.window_seconds}, since longer windows are sums of the base windows"
+            )
+            raise ValueError(msg)
+        if self.dashboard.hours > 24 * self.retention.replay_days:
+            msg = (
+                f"dashboard.hours {self.dashboard.hours:g} must lie within retention.replay_days "
+                f"{self.retention.replay_days}, since of what is older only whole minutes are left"
             )
             raise ValueError(msg)
         if self.serving.audit_writer not in self.audit.writers:

@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--out: {out} holds blocks or metrics already; remove them, or name another root")
     tables = open_tables(settings.storage)
     rebuild = Rebuild(History(tables), build_watcher(settings, tables), target)
+    if rebuild.first:
+        _log.info("begins with micro-batch %d: of those before only whole minutes are left", rebuild.first)
     done = 0
     stop = stop_event()
     while not stop.is_set():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from pegel.errors import OutsideError, PegelError
 from pegel.schemas.tables import table_of
@@ -23,6 +23,9 @@ StorageOptions = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 COMPACT_BYTES = 32 * 1024 * 1024
 """Files of this size are left alone when small ones are put together."""
+
+_APPENDS = 5
+_TAKEN_AWAY = "a concurrent transaction deleted data"
 
 
 class DeltaTables:
@@ -97,18 +100,28 @@ class DeltaTables:
         if not data.num_rows:
             return False
         data = with_columns_of(data, self._writable(name))
+        with self._asking("append to", name):
+            for _ in range(_APPENDS):
+                try:
+                    return self._append_once(name, data, transaction)
+                except CommitFailedError as error:
+                    # An append read no row, and still deltalake lets it not pass one that takes rows away.
+                    if _TAKEN_AWAY not in str(error):
+                        raise
+            return self._append_once(name, data, transaction)
+
+    def _append_once(self, name: str, data: pa.Table, transaction: tuple[str, int] | None) -> bool:
         target: str | DeltaTable = self.uri(name)
         properties = None
-        with self._asking("append to", name):
-            if transaction is not None:
-                # The commit is of the very snapshot that was asked: if another process commits the same transaction in
-                # between, Delta refuses this one.
-                target = DeltaTable(self.uri(name), storage_options=self._options())
-                done = target.transaction_version(transaction[0])
-                if done is not None and done >= transaction[1]:
-                    return False
-                properties = CommitProperties(app_transactions=[Transaction(*transaction)])
-            write_deltalake(target, data, mode="append", commit_properties=properties, storage_options=self._options())
+        if transaction is not None:
+            # The commit is of the very snapshot that was asked: if another process commits the same transaction in
+            # between, Delta refuses this one.
+            target = DeltaTable(self.uri(name), storage_options=self._options())
+            done = target.transaction_version(transaction[0])
+            if done is not None and done >= transaction[1]:
+                return False
+            properties = CommitProperties(app_transactions=[Transaction(*transaction)])
+        write_deltalake(target, data, mode="append", commit_properties=properties, storage_options=self._options())
         return True
 
     def compact(self, name: str) -> None:

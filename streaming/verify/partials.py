@@ -1,4 +1,4 @@
-"""Stored partials against the recount. Pure.
+"""Stored partials of single micro-batches against the recount. Pure.
 
 Where rows of a micro-batch were erased its partials still count them, so they may hold more than the recount, and over
 the whole micro-batch they must hold just as many events more as were erased.
@@ -59,11 +59,11 @@ class PartialLaws:
             same = {what for what, n in wanted.items() if found.get(what) == n}
             self.live.hold(len(same))
             for what in sorted((wanted.keys() | found.keys()) - same):
-                self.live.compare(_TABLE, place[0], _name(place, what), wanted.get(what), found.get(what))
+                self.live.compare(_TABLE, place[0], name_of(place, what), wanted.get(what), found.get(what))
             if row is not None and place in enqueued:
                 ends = micros(row["first_enqueued"]), micros(row["last_enqueued"])
                 expected = enqueued[place] if kind == LIVE else (None, None)
-                self.live.compare(_TABLE, place[0], _name(place, ("enqueued",)), expected, ends)
+                self.live.compare(_TABLE, place[0], name_of(place, ("enqueued",)), expected, ends)
 
     def check_labels(self, stored: Iterable[Row], changed: Mapping[Place, tuple[int, int]]) -> None:
         """Compare all partials of a slice of time that are about labels; ``changed`` has labelled and correct."""
@@ -73,7 +73,7 @@ class PartialLaws:
             found = counts.get(LABELLED, 0), counts.get("correct", 0)
             wanted = changed.get(place, (0, 0))
             if not self._erased[place[0]]:
-                self.labels.compare(_TABLE, place[0], _name(place, ("labelled, correct",)), wanted, found)
+                self.labels.compare(_TABLE, place[0], name_of(place, ("labelled, correct",)), wanted, found)
             elif place[3] == ALL:
                 self._more_labelled[place[0]] += found[0] - wanted[0]
 
@@ -92,7 +92,9 @@ class PartialLaws:
         for what, n in wanted.items():
             # Sums may have any sign, and which names are kept depends on all events.
             if what[0] in ("counts", "cells"):
-                self.live.compare(_TABLE, place[0], _name(place, what), max(n, found.get(what, 0)), found.get(what, 0))
+                self.live.compare(
+                    _TABLE, place[0], name_of(place, what), max(n, found.get(what, 0)), found.get(what, 0)
+                )
 
 
 def flat(row: Row) -> Counted:
@@ -123,12 +125,13 @@ def _by_place(rows: Iterable[Row], law: Law) -> dict[Place, Row]:
         start = micros(row["window_start"])
         place = row["batch_id"], row["model"], row["version"], row["segment"], start or 0
         if place in found:
-            law.compare(_TABLE, place[0], _name(place, ("rows",)), 1, 2)
+            law.compare(_TABLE, place[0], name_of(place, ("rows",)), 1, 2)
         found[place] = row
     return found
 
 
-def _name(place: Place, what: tuple[str, ...]) -> str:
+def name_of(place: Place, what: tuple[str, ...]) -> str:
+    """What a difference is about, within its micro-batch."""
     _, model, version, segment, window = place
     start = (_EPOCH + window * _MICROSECOND).isoformat()
     return f"{model}/{version} {segment} {start} {' '.join(what)}"

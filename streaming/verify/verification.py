@@ -9,25 +9,31 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pegel.conf.settings import Settings
+from pegel.errors import OutsideError
 from pegel.schemas.grids import DEFAULT_GRID, Grid, default_grid, grid_from_row
 from pegel.schemas.partials import BACKFILL, BACKFILL_HUB, LIVE
 from pegel.schemas.tables import TABLES
 from pegel.streaming.verify.batch_laws import EVENT_TABLES, BatchLaws, RowCounts, counts_by
 from pegel.streaming.verify.labels import Key, count_labels
 from pegel.streaming.verify.laws import Law
+from pegel.streaming.verify.merged import GridsBefore, MergedLaws, merged_seconds
 from pegel.streaming.verify.partials import PartialLaws, micros
 from pegel.streaming.verify.recount import Counted, Place, Recount
 from pegel.streaming.verify.segments import Admission, admitted_in, segments_of
 from pegel.tables.delta import DeltaTables, Row
+from pegel.tables.merging import merged_up_to
 
 SLICE_EVENTS = 100_000
 _ALWAYS = (-(2**62), 2**62)
 _LABEL_COLUMNS = "event_id, prediction_time, feedback_time, feedback_id, batch_id, label"
+
+T = TypeVar("T")
 
 Erased = Mapping[str, Counter[int]]
 """Table -> batch_id -> rows that were erased; dead letters of the feedback hub as ``feedback_dead_letters``."""
@@ -73,8 +79,16 @@ class Verification:
         self._feedback_hub = settings.source.feedback_hub
         self._erased = erased
         self._slice_events = slice_events
+        self._merged_up_to = merged_up_to(tables)
         predictions = erased.get("predictions", Counter())
-        self._partials = PartialLaws(predictions + erased.get("feedback", Counter()), predictions)
+        old, new = _split(predictions + erased.get("feedback", Counter()), self._merged_up_to)
+        old_predictions, new_predictions = _split(predictions, self._merged_up_to)
+        self._partials = PartialLaws(new, new_predictions)
+        self._seconds = merged_seconds(self._ingest.window_seconds)
+        highest = "kind, model, version, grid, max(batch_id) AS n"
+        asked = f"SELECT {highest} FROM t WHERE batch_id <= {self._merged_up_to} GROUP BY kind, model, version, grid"
+        self._grids_before = GridsBefore(self._rows("profiles", asked))
+        self._merged = MergedLaws(self._seconds, old, old_predictions, self._partials.totals)
         self._copies = Law("event ids", "no two predictions have one id and time, nor two pieces of feedback")
         self._joined = Law("joined labels", "matched, unmatched and joined later are what the rows of feedback give")
         self._grids = {row["grid"]: grid_from_row(row) for row in tables.read("grids")}
@@ -83,7 +97,7 @@ class Verification:
         """Verify everything.
 
         Raises:
-            OutsideError: if a table cannot be read.
+            OutsideError: if a table cannot be read, or partials have been added up meanwhile.
         """
         started = time.perf_counter()
         highest = [row["n"] for row in self._rows("batches", "SELECT max(batch_id) AS n FROM t")]
@@ -100,8 +114,12 @@ class Verification:
             self._check_joined(row, labels)
         laws.finish(up_to)
         self._partials.finish()
+        self._merged.finish()
+        if merged_up_to(self._tables) != self._merged_up_to:
+            msg = "old partials were added up while they were verified, so nothing can be said of them; verify again"
+            raise OutsideError(msg)
         events = sum(sum(of_table.values()) for of_table in counts.stored.values())
-        found = (*laws.laws, self._copies, *self._partials.laws, self._joined)
+        found = (*laws.laws, self._copies, *self._partials.laws, self._merged.minutes, self._joined)
         return Report(found, events, time.perf_counter() - started, up_to)
 
     def _row_counts(self) -> RowCounts:
@@ -141,8 +159,8 @@ class Verification:
         return admission.known
 
     def _slices(self, upto: str) -> Iterator[tuple[int, int]]:
-        """Spans of event time, half open, in microseconds since 1970, cut between windows; together all of time."""
-        micros_of_window = self._ingest.window_seconds * 1_000_000
+        """Spans of event time, half open, in microseconds since 1970, cut between minutes; together all of time."""
+        micros_of_window = self._seconds * 1_000_000
         asked = f"arrow_cast(event_time, 'Int64') / {micros_of_window} AS w, count(*) AS n"
         windows = self._rows("predictions", f"SELECT {asked} FROM t WHERE {upto} GROUP BY 1 ORDER BY 1")
         first, held = _ALWAYS[0], 0
@@ -167,35 +185,42 @@ class Verification:
         pieces = self._pieces("predictions", names, f"{upto} AND {_within('event_time', first, last)}")
         rows = pa.concat_tables([_schema("predictions", names).empty_table(), *pieces])
         within = _within("window_start", first, last)
-        stored = list(self._rows("profiles", f"SELECT * FROM t WHERE {upto} AND {within}"))
+        found = list(self._rows("profiles", f"SELECT * FROM t WHERE {upto} AND {within}"))
+        stored, sums = _parted(found, self._merged_up_to)
         from_files = pc.ends_with(rows["hub"], BACKFILL_HUB)
         for kind, part in ((LIVE, rows.filter(pc.invert(from_files))), (BACKFILL, rows.filter(from_files))):
             counted, enqueued = self._count(kind, part, stored, known)
-            self._partials.check_events(kind, stored, counted, enqueued)
+            up_to = self._merged_up_to
+            self._partials.check_events(kind, stored, _singly(counted, up_to), _singly(enqueued, up_to))
+            self._merged.check_events(kind, sums, _old(counted, up_to), _old(enqueued, up_to))
         asked = f"SELECT feedback_id, feedback_time FROM t WHERE {upto} AND {_within('feedback_time', first, last)}"
         ids, times = (rows[column].to_pylist() for column in ("event_id", "event_time"))
         self._check_copies("predictions", zip(ids, times, strict=True))
         again = self._rows("feedback", asked)
         self._check_copies("feedback", ((row["feedback_id"], row["feedback_time"]) for row in again))
-        self._check_labels(rows, stored, known, (first, last, upto), labels)
+        self._check_labels(rows, found, known, (first, last, upto), labels)
 
     def _count(
         self, kind: str, rows: pa.Table, stored: Sequence[Row], known: Mapping[str, frozenset[str]]
-    ) -> tuple[dict[Place, Counted], dict[Place, tuple[int, int]]]:
+    ) -> tuple[dict[tuple[Place, str], Counted], dict[tuple[Place, str], tuple[int, int]]]:
         of_version = {(r["batch_id"], r["model"], r["version"]): r["grid"] for r in stored if r["kind"] == kind}
+        versions = list(zip(*(rows[name].to_pylist() for name in ("batch_id", "model", "version")), strict=True))
+        for batch_id, model, version in set(versions):
+            if batch_id <= self._merged_up_to:
+                grid = self._grids_before.of(kind, model, version, batch_id)
+                of_version[batch_id, model, version] = grid
         for grid in sorted(set(of_version.values())):
             there = grid == DEFAULT_GRID or grid in self._grids
             self._partials.live.compare("grids", None, grid, True, there)
-        versions = zip(*(rows[name].to_pylist() for name in ("batch_id", "model", "version")), strict=True)
         grid_of = pa.array([of_version.get(one, DEFAULT_GRID) for one in versions], pa.string())
-        counted: dict[Place, Counted] = {}
-        enqueued: dict[Place, tuple[int, int]] = {}
+        counted: dict[tuple[Place, str], Counted] = {}
+        enqueued: dict[tuple[Place, str], tuple[int, int]] = {}
         for name in pc.unique(grid_of).to_pylist():
             part = rows.filter(pc.equal(grid_of, name))
             cap = self._ingest.max_category_names
             recount = Recount(part, self._grid(name), known, self._ingest.window_seconds, cap)
-            counted |= recount.counted
-            enqueued |= recount.enqueued
+            counted |= {(place, name): one for place, one in recount.counted.items()}
+            enqueued |= {(place, name): one for place, one in recount.enqueued.items()}
         return counted, enqueued
 
     def _grid(self, name: str) -> Grid:
@@ -234,7 +259,11 @@ class Verification:
                 change = changed[batch_id, row["model"], row["version"], segment, when - when % length]
                 change[0] += labelled
                 change[1] += counts.correct[batch_id, key]
-        self._partials.check_labels(stored, {place: (a, b) for place, (a, b) in changed.items() if a or b})
+        single, sums = _parted(stored, self._merged_up_to)
+        old = {place: (a, b) for place, (a, b) in changed.items() if place[0] <= self._merged_up_to}
+        new = {place: (a, b) for place, (a, b) in changed.items() if (a or b) and place not in old}
+        self._partials.check_labels(single, new)
+        self._merged.check_labels(sums, old)
 
     def _check_joined(self, row: Row, labels: Mapping[str, Counter[int]]) -> None:
         batch_id = row["batch_id"]
@@ -253,6 +282,26 @@ class Verification:
     def _rows(self, name: str, sql: str) -> Iterator[Row]:
         for piece in self._tables.scan(name, sql):
             yield from piece.to_pylist(maps_as_pydicts="strict")
+
+
+def _parted(stored: Sequence[Row], merged_up_to: int) -> tuple[list[Row], list[Row]]:
+    """Partials of single micro-batches, and sums of old ones."""
+    single = [row for row in stored if row["batch_id"] > merged_up_to]
+    return single, [row for row in stored if row["batch_id"] <= merged_up_to]
+
+
+def _split(counts: Counter[int], merged_up_to: int) -> tuple[int, Counter[int]]:
+    """How many rows are of micro-batches whose partials were added up; those of each later one."""
+    later = Counter({batch_id: n for batch_id, n in counts.items() if batch_id > merged_up_to})
+    return counts.total() - later.total(), later
+
+
+def _singly(of: Mapping[tuple[Place, str], T], merged_up_to: int) -> dict[Place, T]:
+    return {place: one for (place, _), one in of.items() if place[0] > merged_up_to}
+
+
+def _old(of: Mapping[tuple[Place, str], T], merged_up_to: int) -> dict[tuple[Place, str], T]:
+    return {place: one for place, one in of.items() if place[0][0] <= merged_up_to}
 
 
 def _schema(name: str, columns: Sequence[str]) -> pa.Schema:

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 
-from pegel.schemas.partials import Partial, partial_from_row
+from pegel.schemas.partials import MERGED_SECONDS, Partial, partial_from_row
 from pegel.streaming.statistics.alarm import LONGEST_LAG
-from pegel.streaming.watch.state import micros
+from pegel.streaming.watch.state import StreamState, latest_stream_state, micros
 from pegel.streaming.watch.watcher import Watcher, needed_since, partition_clock
 from pegel.streaming.watch.watermark import PartitionClock
 from pegel.tables.delta import DeltaTables, Row
+from pegel.tables.merging import merged_up_to
+
+_MERGED = timedelta(seconds=MERGED_SECONDS)
+_STATES_AT_A_TIME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,14 @@ class History:
         self._tables = tables
 
     def partials(self, start: datetime, end: datetime, before: int) -> list[Partial]:
-        """The partials of base windows in [start, end) with a batch_id below ``before``: what a watcher loads."""
+        """The partials of windows that overlap [start, end) with a batch_id below ``before``: what a watcher loads."""
+        since = micros(start)
+        # Where partials were added up, a window may begin before the one that is asked for.
+        earliest = since - since % (MERGED_SECONDS * 1_000_000)
+        overlaps = f"arrow_cast(window_start, 'Int64') + 1000000 * arrow_cast(window_s, 'Int64') > {since}"
         return self._partials(
-            f"window_start >= {_sql_time(start)} AND window_start < {_sql_time(end)} AND batch_id < {int(before)}"
+            f"window_start >= {_sql_micros(earliest)} AND window_start < {_sql_micros(micros(end))} AND {overlaps} "
+            f"AND batch_id < {int(before)}"
         )
 
     def batches(self, after: int, before: int, limit: int = 1000) -> list[PastBatch]:
@@ -71,6 +80,42 @@ class History:
         partials = [partial for batch in past for partial in batch.partials]
         watcher.restore(blocks, partials, batch_id, {batch.batch_id: batch.clock for batch in past})
 
+    def merged_up_to(self) -> int:
+        """The highest micro-batch whose partials are not kept one by one any more; -1 if all are."""
+        return merged_up_to(self._tables)
+
+    def first_complete(self) -> int:
+        """The first micro-batch at which :meth:`restore` needs no partials that were added up to minutes.
+
+        Returns:
+            0 if none were; from there on a restored watcher says what the stream's own said, but of windows within a
+            minute that was added up.
+
+        Raises:
+            OutsideError: if a table cannot be read.
+        """
+        merged = self.merged_up_to()
+        if merged < 0:
+            return 0
+        asked = f"SELECT max(window_start) AS at FROM t WHERE batch_id <= {merged}"
+        last = [row["at"] for row in self._tables.read("profiles", asked) if row["at"] is not None]
+        for state in self._states(merged):
+            short = [start for start, seconds in state.open_windows if seconds % MERGED_SECONDS]
+            if state.needed_since > merged and not any(start < at + _MERGED for start in short for at in last):
+                return state.batch_id + 1
+        # No block has closed since: what comes next begins anew.
+        return merged + 1
+
+    def _states(self, after: int) -> Iterator[StreamState]:
+        """The states of the stream that rows of ``blocks`` recorded after a micro-batch, in order."""
+        while True:
+            asked = f"""SELECT batch_id, state FROM t WHERE batch_id > {after} AND state LIKE '%"stream":%' """
+            rows = self._tables.read("blocks", f"{asked}ORDER BY batch_id LIMIT {_STATES_AT_A_TIME}")
+            yield from (latest_stream_state([row]) for row in rows)
+            if len(rows) < _STATES_AT_A_TIME:
+                return
+            after = rows[-1]["batch_id"]
+
     def _partials(self, where: str) -> list[Partial]:
         return [partial_from_row(row) for row in self._tables.read("profiles", f"SELECT * FROM t WHERE {where}")]
 
@@ -80,5 +125,5 @@ def _by_batch(partials: list[Partial]) -> Iterator[tuple[int, list[Partial]]]:
         yield batch_id, list(found)
 
 
-def _sql_time(time: datetime) -> str:
-    return f"arrow_cast({micros(time)}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+def _sql_micros(number: int) -> str:
+    return f"arrow_cast({number}, 'Timestamp(Microsecond, Some(\"UTC\"))')"

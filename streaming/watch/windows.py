@@ -2,7 +2,8 @@
 
 Every partial is added to its base window and to each longer window that holds it, so a roll-up is the same to the last
 unit in whatever order partials come. A final window that is touched again has a new revision: the highest batch_id that
-touched it. What is forgotten, or was never here because of a restart, is loaded when it is needed.
+touched it. What is forgotten, or was never here because of a restart, is loaded when it is needed. A final window of
+which the store only has longer ones any more is told no more.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from pegel.streaming.watch.blocks import Key, Window, key_of
 from pegel.streaming.watch.watermark import Watermark
 
 LoadPartials = Callable[[datetime, datetime, int], Iterable[Partial]]
-"""(start, end, before) -> the stored partials of base windows in [start, end) with a batch_id below ``before``."""
+"""(start, end, before) -> the stored partials of windows that overlap [start, end) with a batch_id below ``before``."""
 
 CELLS_KEPT = timedelta(minutes=10)
 """So long after its end, or twice its own length, a final window keeps its cells; then only counters, for labels."""
@@ -109,8 +110,8 @@ class Windows:
         self._at, self._batch = batch_id, list(partials)
         touched = self._touched(partials, final_before)
         incomplete = [w for w, keys in touched.items() if self._is_incomplete(w, keys, final_before)]
-        loaded = self._loaded(incomplete, batch_id, touched)
-        changed = self._add(touched, loaded)
+        loaded, blurred = self._loaded(incomplete, batch_id, touched)
+        changed = self._add({w: keys for w, keys in touched.items() if w not in blurred}, loaded)
         return sorted(
             self._settle(batch_id, changed, final_before),
             key=lambda r: (r.window.window_s, r.window.start, r.window.key),
@@ -148,7 +149,7 @@ class Windows:
             else:
                 missing.append(window)
         # The store is asked for what is not at hand: of a micro-batch from before a restart nothing is.
-        for found in self._read(missing, batch_id if batch_id == self._at else batch_id + 1, {key}):
+        for found in self._read(missing, batch_id if batch_id == self._at else batch_id + 1, {key})[0]:
             total.add((found.tallies or {}).get(grid, Tally()))
         return total
 
@@ -178,18 +179,22 @@ class Windows:
 
     def _loaded(
         self, windows: list[Window], batch_id: int, touched: dict[Window, dict[Key, list[Partial]]]
-    ) -> set[tuple[Window, Key]]:
+    ) -> tuple[set[tuple[Window, Key]], set[Window]]:
         keys = {key for window in windows for key in touched[window]}
         loaded = set()
-        for found in self._read(windows, batch_id, keys):
+        sums, blurred = self._read(windows, batch_id, keys)
+        for found in sums:
             window = (found.start, found.window_s)
             if found.key in touched[window]:
                 self._sums.setdefault(window, {})[found.key] = found
                 loaded.add((window, found.key))
-        return loaded
+        return loaded, blurred
 
-    def _read(self, windows: Sequence[Window], batch_id: int, keys: set[Key] | None = None) -> list[WindowSum]:
-        # The sums of whole windows from the store and from the micro-batch at hand, for some keys or for all.
+    def _read(
+        self, windows: Sequence[Window], batch_id: int, keys: set[Key] | None = None
+    ) -> tuple[list[WindowSum], set[Window]]:
+        # The sums of whole windows from the store and from the micro-batch at hand, for some keys or for all; and the
+        # windows of which the store does not tell what is within.
         sums: dict[tuple[Window, Key], WindowSum] = {}
         wanted = set(windows)
         stored: list[Partial] = []
@@ -199,7 +204,8 @@ class Windows:
             key = key_of(partial)
             for window in self._windows_of(partial) & wanted if keys is None or key in keys else ():
                 sums.setdefault((window, key), WindowSum(key, *window)).add(partial)
-        return list(sums.values())
+        blurred = _blurred(wanted, {(p.window_start, p.window_s) for p in stored})
+        return [found for (window, _), found in sums.items() if window not in blurred], blurred
 
     def _add(
         self, touched: dict[Window, dict[Key, list[Partial]]], loaded: set[tuple[Window, Key]]
@@ -223,7 +229,7 @@ class Windows:
         self, batch_id: int, changed: dict[tuple[Window, Key], bool], final_before: datetime | None
     ) -> list[Revision]:
         due = [w for w in self._owed if self._watermark.has_passed(_end(w))]
-        for found in self._read(due, batch_id):
+        for found in self._read(due, batch_id)[0]:
             found.kept_since = max(found.end, self._watermark.time or found.end)
             self._sums.setdefault((found.start, found.window_s), {})[found.key] = found
         passed = {w for w in self._open if self._watermark.has_passed(_end(w))} | set(due)
@@ -262,6 +268,23 @@ def _cells_are_gone(found: WindowSum, new: Sequence[Partial]) -> bool:
 
 def _is_final(window: Window, final_before: datetime | None) -> bool:
     return final_before is not None and _end(window) <= final_before
+
+
+def _blurred(wanted: Iterable[Window], stored: Iterable[Window]) -> set[Window]:
+    """The windows that overlap a stored one without holding all of it.
+
+    Example:
+        >>> start = datetime(2026, 11, 25, tzinfo=UTC)
+        >>> windows = [(start, 60), (start + timedelta(seconds=50), 10), (start + timedelta(seconds=60), 10)]
+        >>> _blurred(windows, [(start, 60)]) == {windows[1]}
+        True
+    """
+    return {
+        one
+        for one in wanted
+        for start, seconds in stored
+        if one[1] % seconds and start < _end(one) and one[0] < _end((start, seconds))
+    }
 
 
 def _end(window: Window) -> datetime:

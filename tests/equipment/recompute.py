@@ -72,6 +72,10 @@ class Recomputation:
         self._early: dict[EventKey, list[tuple[datetime, str, str]]] = defaultdict(list)
         self._admitted: dict[str, set[str]] = {name: set() for name in settings.ingest.segment_attributes}
 
+    def register(self, model: str, version: str, grid: Grid) -> None:
+        """Count a version on this grid from the next micro-batch on."""
+        self._grids[model, version] = grid
+
     def batch(self, batch_id: int, offsets: Sequence[Mapping[str, Any]]) -> ExpectedBatch:
         """Take in the next micro-batch.
 

@@ -55,14 +55,25 @@ def write_grid(tables: DeltaTables) -> None:
     tables.append("grids", [{"grid": GRID.grid, "model": GRID.model, "created_at": START, "columns": columns}])
 
 
-def write_recomputed(tables: DeltaTables, seed: int, count: int, batch_size: int) -> None:
-    """Write what micro-batches of so many seeded events leave behind."""
+def write_recomputed(tables: DeltaTables, seed: int, count: int, batch_size: int, grid_since: int = 0) -> None:
+    """Write what micro-batches of so many seeded events leave behind.
+
+    Args:
+        tables: where; they need not be there.
+        seed: decides the events.
+        count: how many events.
+        batch_size: how many of them a micro-batch has.
+        grid_since: the micro-batch before which the grid of version 1 is registered; those before count it on the
+            default grid.
+    """
     for name in STREAM_TABLES:
         tables.create(name)
     write_grid(tables)
     events = logged_events(seed, count)
-    recomputation = Recomputation(events, SETTINGS, {("assistant", "1"): GRID})
+    recomputation = Recomputation(events, SETTINGS)
     for batch_id, first in enumerate(range(0, count, batch_size)):
+        if batch_id == grid_since:
+            recomputation.register("assistant", "1", GRID)
         _write(tables, recomputation, batch_id, events[first : first + batch_size])
 
 

@@ -56,7 +56,7 @@ def test_tables_that_are_right_keep_every_law_however_they_are_cut(written: Owne
     assert report.holds
     assert report.up_to == (EVENTS - 1) // SIZE
     counted = {law.name: law.checked for law in report.laws}
-    assert min(n for name, n in counted.items() if name != "erased rows") > 10
+    assert min(n for name, n in counted.items() if name not in {"erased rows", "minutes"}) > 10
     assert report.events == sum(len(written.read(name)) for name in ("predictions", "feedback", "dead_letters"))
 
 
