@@ -1,9 +1,10 @@
 """The alarm rule: whether a column of arrival blocks has moved away from its baseline. Pure.
 
 Per column, the last 1, 2, 4, ..., 64 blocks are pooled by addition and each pool is compared with the baseline. With a
-level of ``1 / (A * C * lags)`` for each comparison, C columns sharing the budget, independent blocks ring at most once
-in A blocks on average; under any dependence between columns, lags and blocks the chance of a false ring within t
-blocks is at most t / A, provided each comparison's own null law holds. The finite baseline is in the variance.
+level of ``1 / (2 A C lags)`` for each comparison, C columns sharing the budget, the chance of a false ring within t
+blocks is at most ``t / (2 A)`` by the union bound, so that A blocks pass on average before one, whatever the dependence
+between columns, lags and blocks: provided that each comparison's own null law holds. The finite baseline, the wander
+of blocks without drift and a dead band are in that law (:mod:`.null_law`).
 
 References:
     Neyman 1937 (smooth test); Rao and Scott 1981 (over-dispersion); Lai 1995, "Sequential changepoint detection in
@@ -12,21 +13,25 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import ncx2
+from scipy.special import chdtrc
 
 from pegel.schemas import grids
 from pegel.schemas.verdicts import ColumnVerdict
 from pegel.streaming.statistics.cells import Bins, FloatArray, IntArray
 from pegel.streaming.statistics.dispersion import LAGS, WIDE_DEAD_BAND, Dispersion
+from pegel.streaming.statistics.null_law import NullLaw, joined
 from pegel.streaming.statistics.scores import NAMES, legendre_scores
 from pegel.streaming.statistics.share_test import MIN_EXPECTED, share_test
 
 MIN_EVENTS = 50
 """Neither a pool nor a baseline with fewer events is judged: the chi-squared law does not hold there."""
+
+DEAD_BAND = 0.03
+"""A shift of so many baseline standard deviations is not looked for. Convention: its index (PSI) is 0.0009."""
 
 YOUNG_SLACK = 0.02
 """Without a record of how blocks differ, categories may move by this total variation without ringing."""
@@ -35,31 +40,29 @@ LONGEST_LAG = LAGS[-1]
 
 
 def level(average_run_length: float, columns: int) -> float:
-    """The level of one comparison: ``1 / (A * C * lags)``.
+    """The level of one comparison: ``1 / (2 A C lags)``.
 
     Args:
         average_run_length: A, in blocks of one stream; above 0.
         columns: C, how many columns (of all segments) share the budget.
 
     Example:
-        >>> level(10_000, 5) == 1 / 350_000
+        >>> level(10_000, 5) == 1 / 700_000
         True
     """
-    return 1.0 / (average_run_length * max(1, columns) * len(LAGS))
+    return 1.0 / (2 * average_run_length * max(1, columns) * len(LAGS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pools:
-    """What the pooled blocks of one column say at each lag that can be judged, before any bound is asked.
+    """What pooled blocks of one column say, before any bound is asked.
 
     Attributes:
-        lags: how many blocks each pool holds, ascending; shape ``(r,)`` as all that follow.
+        lags: how many blocks each pool holds; shape ``(r,)`` as all that follow.
         n: events in each pool.
         statistic: T.
-        df: its degrees of freedom, above 0.
         variance: ``1/n + 1/m``.
-        phi: over-dispersion; T / phi is judged.
-        noncentrality: of the null law of T / phi.
+        law: what T does without drift.
         counts: the pools, shape ``(r, k)``.
         scores: standardised location, scale, skew and tails, shape ``(r, J)``; no columns for a categorical column.
     """
@@ -67,10 +70,8 @@ class Pools:
     lags: IntArray
     n: IntArray
     statistic: FloatArray
-    df: IntArray
     variance: FloatArray
-    phi: FloatArray
-    noncentrality: FloatArray
+    law: NullLaw
     counts: IntArray
     scores: FloatArray
 
@@ -80,14 +81,14 @@ class ColumnTest:
 
     Args:
         bins: the column's bins with the baseline's counts.
-        dispersion: how the baseline's blocks differ; None while that is unknown. Then the test is uncalibrated, and
-            rings only for what is significant against the null hypotheses 'a shift of at most 0.05 standard
-            deviations' and 'a total variation between categories of at most 0.02'.
+        dispersion: how blocks without drift differ; None while that is unknown. Then, and while too few blocks are
+            known, the test is uncalibrated, and rings only for what is significant against the null hypotheses 'a shift
+            of at most 0.05 standard deviations' and 'a total variation between categories of at most 0.02'.
     """
 
     def __init__(self, bins: Bins, dispersion: Dispersion | None = None) -> None:
         self.bins = bins
-        self.dispersion = dispersion
+        self.dispersion = dispersion if dispersion is not None and dispersion.calibrated else None
         self._m = int(bins.baseline.sum())
         self._ordered = bins.baseline[bins.ordered]
         self._m_ordered = int(self._ordered.sum())
@@ -102,7 +103,7 @@ class ColumnTest:
     @property
     def calibrated(self) -> bool:
         """Whether the bound keeps the false-alarm budget."""
-        return self.dispersion is not None and self.dispersion.calibrated
+        return self.dispersion is not None
 
     def pool(self, blocks: IntArray, alpha: float) -> Pools | None:
         """Pool the newest block with those before it and compare each pool with the baseline.
@@ -118,26 +119,47 @@ class ColumnTest:
         if self._m < MIN_EVENTS or not len(blocks):
             return None
         backwards = np.cumsum(blocks[::-1], axis=0)
-        allowed = LAGS if self.dispersion is None else LAGS[: len(self.dispersion.phi)]
-        lags = [lag for lag in allowed if lag <= len(blocks) and backwards[lag - 1].sum() >= MIN_EVENTS]
-        if not lags:
-            return None
-        counts = backwards[[lag - 1 for lag in lags]]
-        statistic, df, scores = self._statistic(counts, YOUNG_SLACK if self.dispersion is None else 0.0, alpha)
-        known = df > 0
-        if not known.any():
-            return None
+        lags = np.array([lag for lag in self.lags if lag <= len(blocks)], dtype=np.int64)
+        return self.compare(backwards[lags - 1], lags, alpha)
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """The lags that may be pooled."""
+        return LAGS if self.dispersion is None else LAGS[: len(self.dispersion.wander)]
+
+    def compare(self, counts: IntArray, lags: IntArray, alpha: float) -> Pools | None:
+        """Compare pools with the baseline.
+
+        Args:
+            counts: per bin, shape ``(r, k)``.
+            lags: how many blocks each of them holds, from :attr:`lags`, shape ``(r,)``.
+            alpha: level of one comparison.
+
+        Returns:
+            those that can be judged; None if there is none.
+        """
         n = counts.sum(axis=1)
+        enough = n >= MIN_EVENTS
+        if self._m < MIN_EVENTS or not enough.any():
+            return None
+        counts, lags, n = counts[enough], lags[enough], n[enough]
+        statistic, df, scores = self._statistic(counts, YOUNG_SLACK if self.dispersion is None else 0.0, alpha)
         variance = 1 / n + 1 / self._m
-        phi, dead_band_squared = self._null(lags)
-        found = Pools(
-            np.array(lags), n, statistic, df, variance, phi, dead_band_squared / variance / phi, counts, scores
-        )
-        return found if known.all() else _rows(found, known)
+        wander, known_by, dead_band = self._null(lags)
+        law = NullLaw(df, wander / variance, known_by, dead_band / np.sqrt(variance))
+        found = Pools(lags, n, statistic, variance, law, counts, scores)
+        known = df > 0
+        return found if known.all() else _rows(found, known) if known.any() else None
 
     def judge(self, blocks: IntArray, alpha: float) -> ColumnVerdict | None:
         """Pool and decide; see :meth:`pool` and :func:`decide`."""
         pools = self.pool(blocks, alpha)
+        return None if pools is None else decide([(self, pools, alpha)])[0]
+
+    def judge_sum(self, counts: IntArray, alpha: float) -> ColumnVerdict | None:
+        """Judge one sum of counts, shape ``(k,)``, by the lag whose groups had about as many events."""
+        lag = 1 if self.dispersion is None else self.dispersion.lag_of(int(counts.sum()))
+        pools = self.compare(counts[None, :], np.array([lag]), alpha)
         return None if pools is None else decide([(self, pools, alpha)])[0]
 
     def verdict(self, pools: Pools, best: int, threshold: float, p_value: float, alpha: float) -> ColumnVerdict:
@@ -148,7 +170,7 @@ class ColumnTest:
         squared = float((statistic[0] - df[0]) * pools.variance[best])
         return ColumnVerdict(
             column=self.bins.column,
-            rang=bool(pools.statistic[best] > threshold),
+            rang=p_value < alpha,
             calibrated=self.calibrated,
             lag=int(pools.lags[best]),
             n=int(pools.n[best]),
@@ -159,14 +181,14 @@ class ColumnTest:
             direction=self._direction(pool[0], float(statistic[0]), scores[0] ** 2),
         )
 
-    def _null(self, lags: list[int]) -> tuple[FloatArray, float]:
-        # Over-dispersion at each lag, and the squared shift that the null hypothesis allows.
-        if self.dispersion is not None:
-            return np.array(self.dispersion.phi[: len(LAGS)])[[LAGS.index(lag) for lag in lags]], (
-                self.dispersion.dead_band_squared
-            )
-        # The slack has moved the categories' null hypothesis already.
-        return np.ones(len(lags)), WIDE_DEAD_BAND**2 if self.bins.kind == grids.NUMERIC else 0.0
+    def _null(self, lags: IntArray) -> tuple[FloatArray, FloatArray, float]:
+        # The wander at each lag, what it is known by, and the shift that the null hypothesis allows.
+        if self.dispersion is None:
+            # The slack has moved the categories' null hypothesis already.
+            dead_band = WIDE_DEAD_BAND if self.bins.kind == grids.NUMERIC else 0.0
+            return np.zeros(len(lags)), np.full(len(lags), inf), dead_band
+        which = np.searchsorted(LAGS, lags)
+        return np.array(self.dispersion.wander)[which], np.array(self.dispersion.known_by)[which], DEAD_BAND
 
     def _statistic(self, pools: IntArray, slack: float, alpha: float) -> tuple[FloatArray, IntArray, FloatArray]:
         # T, its degrees of freedom and the scores of each pool.
@@ -201,34 +223,46 @@ class ColumnTest:
         return NAMES[int(np.argmax(squares))]
 
 
-def decide(tests: Sequence[tuple[ColumnTest, Pools, float]]) -> list[ColumnVerdict]:
-    """Compare the pools of many columns with their bounds; all at once, as asking for a bound is slow.
+def p_values(statistic: FloatArray, law: NullLaw, alpha: float | FloatArray) -> FloatArray:
+    """The chance of each statistic without drift that matters, shape ``(r,)``.
 
-    A column rings if ``T > phi * q``, with q the upper alpha quantile of the noncentral chi-squared law.
+    Where even the chi-squared law, the lightest of all, gives ``alpha`` or more, a rougher number from alpha up stands
+    for it.
+    """
+    worth = chdtrc(law.df, statistic) < alpha
+    found: FloatArray = np.maximum(law.rough_tail(statistic), alpha)
+    if worth.any():
+        found[worth] = law[worth].tail(statistic[worth])
+    return found
+
+
+def decide(tests: Sequence[tuple[ColumnTest, Pools, float]]) -> list[ColumnVerdict]:
+    """Judge the pools of many columns; all at once, as asking the law is slow.
+
+    A column rings if the chance of its statistic is below alpha at any lag.
 
     Args:
         tests: each column's test, its pools and the level of one comparison.
 
     Returns:
-        for each column the verdict at the lag where T is the largest multiple of its bound (the shortest such lag).
+        for each column the verdict at the lag with the least chance (the shortest such lag).
     """
     if not tests:
         return []
     sizes = [len(pools.lags) for _, pools, _ in tests]
-    df = np.concatenate([pools.df for _, pools, _ in tests])
-    noncentrality = np.concatenate([pools.noncentrality for _, pools, _ in tests])
-    alphas = np.repeat([alpha for _, _, alpha in tests], sizes)
-    phi = np.concatenate([pools.phi for _, pools, _ in tests])
     statistic = np.concatenate([pools.statistic for _, pools, _ in tests])
-    thresholds = ncx2.isf(alphas, df, noncentrality) * phi
+    law = joined([pools.law for _, pools, _ in tests])
+    alphas = np.repeat([alpha for _, _, alpha in tests], sizes)
+    chances = p_values(statistic, law, alphas)
     starts = np.cumsum([0, *sizes[:-1]])
-    best = np.array(
-        [at + np.argmax(statistic[at : at + k] / thresholds[at : at + k]) for at, k in zip(starts, sizes, strict=True)]
-    )
-    p_values = np.clip(ncx2.sf(statistic[best] / phi[best], df[best], noncentrality[best]), 0.0, 1.0)
+    best = np.array([at + np.argmin(chances[at : at + size]) for at, size in zip(starts, sizes, strict=True)])
+    exact = law[best].tail(statistic[best])
+    thresholds = law[best].bound(alphas[best])
     return [
-        test.verdict(pools, int(at - start), float(thresholds[at]), float(p_value), alpha)
-        for (test, pools, alpha), start, at, p_value in zip(tests, starts, best, p_values, strict=True)
+        test.verdict(pools, int(at - start), float(threshold), float(p_value), alpha)
+        for (test, pools, alpha), start, at, threshold, p_value in zip(
+            tests, starts, best, thresholds, exact, strict=True
+        )
     ]
 
 

@@ -1,115 +1,220 @@
-"""How much the blocks of a baseline differ from each other, beyond chance. Pure.
+"""How much blocks without drift differ from each other, beyond chance. Pure.
 
-Real traffic wanders: blocks differ more than independent events would. A bound that ignores it rings for ever.
+Real traffic wanders: blocks differ more than independent events would. A bound that ignores it rings for ever. The
+variance between groups of 1, 2, 4, ... following blocks is learned block by block, in a memory that grows with the
+logarithm of their number.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any
 
 import numpy as np
 
 from pegel.streaming.statistics.cells import Bins, FloatArray, IntArray
 from pegel.streaming.statistics.scores import legendre_scores
-from pegel.streaming.statistics.share_test import MIN_EXPECTED
 
 LAGS = (1, 2, 4, 8, 16, 32, 64)
 """So many last blocks are pooled and tested together."""
 
 MIN_GROUPS = 10
-"""A lag is used only if the baseline has this many groups of so many blocks."""
+"""A lag is used only if this many groups of so many blocks were seen."""
 
 ENOUGH_BLOCKS = 1000
-"""With so many blocks even a visible wander is known well enough.
-
-Measured with a wander of 0.03 standard deviations: a false ring in 33,000 blocks, against one in 1,000 with 100 blocks.
-"""
+"""With so many blocks even a visible wander is known well enough."""
 
 FEWEST_BLOCKS = 100
 
-DEAD_BAND = 0.03
 WIDE_DEAD_BAND = 0.05
-"""Shifts below so many baseline standard deviations are not looked for."""
+"""While the wander is not known, a shift of so many baseline standard deviations is not looked for."""
 
-_VISIBLE_PHI = 1.5
+_RARE = 0.01
+"""Categories with a smaller share are taken together: alone they would say more about chance than about the wander."""
+
 _VISIBLE_STANDARD_ERRORS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Dispersion:
-    """Over-dispersion of one column in its baseline's blocks.
+    """The spread of one column between blocks without drift.
 
     Attributes:
         blocks: how many blocks it was measured on.
-        phi: for each lag that has enough groups, in the order of :data:`LAGS`: mean of T / df, at least 1, never
-            falling.
-        wander: the largest variance between groups beyond chance, in squared baseline standard deviations.
+        wander: for each lag that has enough groups, in the order of :data:`LAGS`: the variance between groups beyond
+            chance, in squared baseline standard deviations, all directions together; at least 0.
+        known_by: for each of them the degrees of freedom of that estimate: groups that are independent of each other,
+            less one.
         autocorrelated: whether neighbouring blocks are visibly alike.
+        events: how many events they had together.
     """
 
     blocks: int
-    phi: tuple[float, ...]
-    wander: float
+    wander: tuple[float, ...]
+    known_by: tuple[float, ...]
     autocorrelated: bool
+    events: int = 0
 
     @property
     def calibrated(self) -> bool:
         """Whether the bound built on it keeps the false-alarm budget."""
         return self.blocks >= ENOUGH_BLOCKS or (self.blocks >= FEWEST_BLOCKS and not self.autocorrelated)
 
-    @property
-    def dead_band_squared(self) -> float:
-        """Squared shift that is not looked for: wider where the traffic wanders."""
-        restless = max(self.phi, default=1.0) > _VISIBLE_PHI
-        if restless or (self.blocks < ENOUGH_BLOCKS and self.autocorrelated):
-            return max(WIDE_DEAD_BAND**2, DEAD_BAND**2 + 9 * self.wander)
-        return DEAD_BAND**2
+    def lag_of(self, n: int) -> int:
+        """The longest lag whose groups had no more than n events on average, 1 at least: longer means wander less.
+
+        Example:
+            >>> Dispersion(100, (0.1, 0.08), (99.0, 49.0), autocorrelated=True, events=50_000).lag_of(2500)
+            2
+        """
+        blocks = n * self.blocks / max(1, self.events)
+        return max((lag for lag in LAGS[: len(self.wander)] if lag <= blocks), default=1)
 
 
-def measure_dispersion(bins: Bins, blocks: IntArray) -> Dispersion:
-    """Measure the over-dispersion of a baseline that was kept block by block.
+@dataclass(slots=True)
+class _Level:
+    # Groups of 2^level blocks: how many, sum of n |mean score|^2, sum of n^2, and one that waits for its partner.
+    groups: int = 0
+    squares: float = 0.0
+    sizes: int = 0
+    waiting: IntArray | None = None
 
-    For lag L, groups of L following blocks are compared with the whole; as they are part of it, the variance is
-    ``1/n_L - 1/m`` in place of ``1/n_L + 1/m``. ``phi_L`` is the mean of ``T / df``, at least 1; the wander is the
-    largest ``(phi_L - 1) df (1/n_L - 1/m)``.
+
+@dataclass(slots=True)
+class SpreadLearner:
+    """Learns the :class:`Dispersion` of one column, block by block.
+
+    A one-way analysis of variance for each lag: ``S = sum n |a_g - a|^2`` over its groups, a being the mean of
+    orthonormal scores, is ``(G - 1) V`` by chance, V being the scores' variance within the blocks, and a wander of
+    variance w adds ``w (N - sum n_g^2 / N)``.
 
     Args:
-        bins: of the column; only their labels and order matter here.
-        blocks: counts per bin of each block, in order of time, shape ``(B, k)``; their sum is the baseline.
+        bins: of the column; its baseline weighs the scores.
 
     References:
-        Rao and Scott 1981, "The analysis of categorical data from complex sample surveys" (the design effect).
+        Searle, Casella and McCulloch 1992, "Variance components", section 3.6 (unequal groups); Rao and Scott 1981,
+        "The analysis of categorical data from complex sample surveys" (the design effect).
 
     Example:
-        Blocks that swing between two bins, ten times further than chance:
+        Blocks that swing between two bins, ten times further than chance; each two together do not:
 
         >>> from pegel.schemas.grids import GridColumn
         >>> from pegel.schemas.partials import Tally
         >>> from pegel.streaming.statistics.cells import make_bins
         >>> tally = Tally(categories={"x": {"a": 1000, "b": 1000}})
-        >>> made = make_bins(GridColumn("x", "categorical", "output"), tally)
-        >>> swing = np.array([[75, 25, 0, 0], [25, 75, 0, 0]] * 10)
-        >>> found = measure_dispersion(made, swing)
-        >>> round(found.phi[0], 2), found.autocorrelated
-        (26.32, False)
+        >>> learner = SpreadLearner(make_bins(GridColumn("x", "categorical", "output"), tally))
+        >>> for counts in [[75, 25, 0, 0], [25, 75, 0, 0]] * 20:
+        ...     learner.add(np.array(counts))
+        >>> found = learner.dispersion()
+        >>> [round(w, 4) for w in found.wander], found.known_by, found.autocorrelated
+        ([0.2464, 0.0, 0.0], (39.0, 19.0, 9.0), False)
     """
-    whole = blocks.sum(axis=0)
-    contrasts = _contrasts(bins, whole, blocks)
-    phi: list[float] = []
-    wander = 0.0
-    for lag in LAGS:
-        groups = len(blocks) // lag
-        if groups < MIN_GROUPS:
-            break
-        scores, variance = _scores(contrasts, blocks[: groups * lag].reshape(groups, lag, -1).sum(axis=1), whole)
-        df = scores.shape[1]
-        phi.append(max(1.0, *phi, float(np.mean(scores**2)) if scores.size else 1.0))
-        wander = max(wander, (phi[-1] - 1.0) * df * float(np.mean(variance)) if scores.size else 0.0)
-    neighbours = _scores(contrasts, blocks, whole)[0]
-    return Dispersion(len(blocks), tuple(phi), wander, _alike(neighbours))
+
+    bins: Bins
+    blocks: int = 0
+    total: IntArray = field(init=False)
+    _levels: list[_Level] = field(init=False, default_factory=list)
+    _contrasts: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.total = np.zeros(self.bins.size, dtype=np.int64)
+        self._contrasts = contrasts(self.bins)
+
+    def add(self, counts: IntArray) -> None:
+        """Take in the next block's counts per bin, shape ``(k,)``; an empty one is passed over."""
+        if not counts.sum():
+            return
+        self.blocks += 1
+        self.total = self.total + counts
+        group = counts
+        for i in range(64):
+            if i == len(self._levels):
+                self._levels.append(_Level())
+            level = self._levels[i]
+            n = int(group.sum())
+            level.groups += 1
+            level.squares += float(np.sum((self._contrasts @ group) ** 2)) / n
+            level.sizes += n * n
+            if level.waiting is None:
+                level.waiting = group
+                return
+            group, level.waiting = level.waiting + group, None
+
+    def dispersion(self) -> Dispersion:
+        """What has been learned so far."""
+        within = _within(self._contrasts, self.total)
+        grouped = self.total
+        between: list[float] = []
+        wander: list[float] = []
+        for level in self._levels:
+            if level.groups < MIN_GROUPS:
+                break
+            n = int(grouped.sum())
+            # Only whole groups are in the sums.
+            squared = level.squares - float(np.sum((self._contrasts @ grouped) ** 2)) / n
+            between.append(squared / (level.groups - 1))
+            size = (n - level.sizes / n) / (level.groups - 1)
+            wander.append(max(0.0, (between[-1] - within) / size))
+            grouped = grouped if level.waiting is None else grouped - level.waiting
+        groups = [level.groups for level in self._levels[: len(between)]]
+        apart = _first_apart(between, groups, len(self._contrasts))
+        used = min(len(between), len(LAGS))
+        known_by = [float(groups[max(i, apart)] - 1) for i in range(used)]
+        return Dispersion(self.blocks, tuple(wander[:used]), tuple(known_by), apart > 0, int(self.total.sum()))
+
+    def state(self) -> dict[str, Any]:
+        """All that it remembers, as JSON can hold it."""
+        return {
+            "blocks": self.blocks,
+            "total": self.total.tolist(),
+            "levels": [
+                [one.groups, one.squares, one.sizes, None if one.waiting is None else one.waiting.tolist()]
+                for one in self._levels
+            ],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.blocks = state["blocks"]
+        self.total = np.array(state["total"], dtype=np.int64)
+        self._levels = [
+            _Level(groups, squares, sizes, None if waiting is None else np.array(waiting, dtype=np.int64))
+            for groups, squares, sizes, waiting in state["levels"]
+        ]
 
 
-def _contrasts(bins: Bins, whole: IntArray, blocks: IntArray) -> FloatArray:
-    # Orthonormal functions of the bin, shape (df, k): T is the sum of their squared standardised means.
-    shares = whole / max(1, whole.sum())
+def measure_dispersion(bins: Bins, blocks: IntArray) -> Dispersion:
+    """The dispersion of blocks in order of time, shape ``(B, k)``."""
+    learner = SpreadLearner(bins)
+    for block in blocks:
+        learner.add(block)
+    return learner.dispersion()
+
+
+def _first_apart(between: list[float], groups: list[int], directions: int) -> int:
+    # The first lag from which on neighbouring groups are not visibly alike. If r is their correlation, the mean square
+    # between groups of twice the length is 1 + r times that between groups of this length; r rests on half as many
+    # pairs.
+    apart = 0
+    for i in range(len(between) - 1):
+        visible = _VISIBLE_STANDARD_ERRORS * sqrt(2 / (groups[i] * max(1, directions)))
+        if between[i] > 0 and between[i + 1] / between[i] - 1 > visible:
+            apart = i + 1
+    return apart
+
+
+def _within(scores: FloatArray, total: IntArray) -> float:
+    # The variance of one event's scores, all directions together.
+    shares = total / max(1, total.sum())
+    return float(np.sum(scores**2 @ shares - (scores @ shares) ** 2))
+
+
+def contrasts(bins: Bins) -> FloatArray:
+    """Functions of the bin, orthonormal under the baseline, shape ``(J, k)``.
+
+    T is about the sum of their squared standardised means. Numbers have four smooth ones; the rest tell apart what
+    stands apart, or the categories.
+    """
+    shares = bins.baseline / max(1, bins.baseline.sum())
     rows: list[FloatArray] = []
     values = bins.ordered & (shares > 0)
     if values.any():
@@ -118,10 +223,9 @@ def _contrasts(bins: Bins, whole: IntArray, blocks: IntArray) -> FloatArray:
             row = np.zeros(bins.size)
             row[values] = score / np.sqrt(inside)
             rows.append(row)
-    smallest = MIN_EXPECTED * len(blocks) / max(1, whole.sum())
-    apart = [i for i in range(bins.size) if not values[i] and shares[i] >= smallest]
-    members = [values, *(np.arange(bins.size) == i for i in apart)]
-    rows += _between([m for m in members if m.any()], shares)
+    rare = ~values & (shares < _RARE)
+    frequent = [np.arange(bins.size) == i for i in np.flatnonzero(~values & ~rare)]
+    rows += _between([m for m in (values, *frequent, rare) if shares[m].sum() > 0], shares)
     return np.array(rows).reshape(len(rows), bins.size)
 
 
@@ -133,19 +237,3 @@ def _between(members: list[np.ndarray], shares: FloatArray) -> list[FloatArray]:
         a, b = shares[before].sum(), shares[members[i]].sum()
         rows.append((np.where(members[i], a, 0.0) - np.where(before, b, 0.0)) / np.sqrt(a * b * (a + b)))
     return rows
-
-
-def _scores(contrasts: FloatArray, counts: IntArray, whole: IntArray) -> tuple[FloatArray, FloatArray]:
-    n, m = counts.sum(axis=1), whole.sum()
-    usable = (n > 0) & (n < m)
-    variance = 1 / n[usable] - 1 / m
-    means = (counts[usable] / n[usable, None] - whole / m) @ contrasts.T
-    return means / np.sqrt(variance)[:, None], variance
-
-
-def _alike(scores: FloatArray) -> bool:
-    squares = np.sum(scores**2, axis=0)
-    if len(scores) < MIN_GROUPS or not np.any(squares > 0):
-        return False
-    products = np.sum(scores[1:] * scores[:-1], axis=0)[squares > 0]
-    return bool(np.max(products / squares[squares > 0]) > _VISIBLE_STANDARD_ERRORS / np.sqrt(len(scores)))

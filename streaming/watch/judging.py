@@ -98,7 +98,7 @@ def _block_verdict(one: Closed, columns: Sequence[ColumnVerdict]) -> BlockVerdic
 
 
 def judge_sum(tally: Tally, columns: Sequence[str], comparison: Comparison, alpha: float) -> tuple[ColumnVerdict, ...]:
-    """Judge the sum of some windows by the same rule at lag 1, at the same level.
+    """Judge the sum of some windows by the same rule, as a pool of about as many events, at the same level.
 
     Args:
         tally: the sum, on the baseline's grid.
@@ -107,7 +107,7 @@ def judge_sum(tally: Tally, columns: Sequence[str], comparison: Comparison, alph
         alpha: level of one comparison.
     """
     found = [
-        comparison.columns[name].test.judge(comparison.columns[name].bins.count(tally)[None, :], alpha)
+        comparison.columns[name].test.judge_sum(comparison.columns[name].bins.count(tally), alpha)
         for name in comparison.watched
         if name in columns
     ]

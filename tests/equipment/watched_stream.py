@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 from pegel.conf.settings import WatchSettings
@@ -100,7 +101,7 @@ def reference(model: str, version: str) -> Reference | None:
     """Version 1 has a calibrated baseline, version 2 a young one, version 3 none."""
     if model != MODEL or version not in {"1", "2"}:
         return None
-    calm = Dispersion(blocks=2000, phi=(1.0,) * 7, wander=0.0, autocorrelated=False)
+    calm = Dispersion(blocks=2000, wander=(0.0,) * 7, known_by=(inf,) * 7, autocorrelated=False)
     return Reference(
         GRID, _tally(4000, 0), f"baseline-{version}", {"x": calm, "output": calm} if version == "1" else {}
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from pegel.streaming.statistics.counting import cells_of
 from pegel.streaming.statistics.dispersion import LAGS, Dispersion, measure_dispersion
 from pegel.streaming.statistics.share_test import share_test
 
-CALM = Dispersion(blocks=2000, phi=(1.0,) * len(LAGS), wander=0.0, autocorrelated=False)
+CALM = Dispersion(blocks=2000, wander=(0.0,) * len(LAGS), known_by=(inf,) * len(LAGS), autocorrelated=False)
 NUMBERS = GridColumn("x", NUMERIC, "features.x", center=0.0, scale=1.35)
 NAMES = GridColumn("output", CATEGORICAL, "output")
 _SHARES = np.array([0.35, 0.25, 0.2, 0.1, 0.07, 0.03])
@@ -84,8 +85,8 @@ def test_statistic_has_its_null_law_without_drift(made, blocks) -> None:
         for block in blocks(rng, test.bins, 25, 500):
             pools = test.pool(block[None, :], 1e-6)
             assert pools is not None
-            beyond += int(pools.statistic[0] > chi2.isf(0.05, pools.df[0]))
-            means.append(pools.statistic[0] / pools.df[0])
+            beyond += int(pools.statistic[0] > chi2.isf(0.05, pools.law.df[0]))
+            means.append(pools.statistic[0] / pools.law.df[0])
             total += 1
     assert np.mean(means) == pytest.approx(1.0, abs=0.12)
     assert beyond / total == pytest.approx(0.05, abs=0.025)
@@ -174,16 +175,19 @@ def test_few_events_are_not_judged() -> None:
 def test_dispersion_of_independent_blocks_is_none_and_of_wandering_ones_is_found() -> None:
     rng = np.random.default_rng(17)
     bins = _number_test(rng, 50_000).bins
-    calm = measure_dispersion(bins, _number_blocks(rng, bins, 640, 200))
-    assert len(calm.phi) == LAGS.index(64) + 1
-    assert max(calm.phi) < 1.5
+    calm = measure_dispersion(bins, _number_blocks(rng, bins, 1280, 200))
+    assert len(calm.wander) == len(LAGS)
+    # Chance alone makes a variance of 4 / 200 between blocks, all four directions together.
+    assert max(calm.wander) < 0.1 * 4 / 200
     assert not calm.autocorrelated
-    means = np.repeat(rng.normal(0, 0.3, 64), 10)
+    means = np.repeat(rng.normal(0, 0.3, 128), 10)
     wandering = np.concatenate([_number_blocks(rng, bins, 1, 200, shift) for shift in means])
     found = measure_dispersion(bins, wandering)
     assert found.autocorrelated
-    assert found.phi[0] > 3
-    assert np.sqrt(found.wander) == pytest.approx(0.3, rel=0.35)
+    assert np.sqrt(found.wander[0]) == pytest.approx(0.3, rel=0.35)
+    # Ten blocks share a mean, so the means of long groups wander less, and 128 of them are known, not 1280.
+    assert found.wander[5] == pytest.approx(found.wander[0] * 10 / 32, rel=0.6)
+    assert 30 <= found.known_by[0] <= 160
     # So the same blocks do not ring, while the bound for calm ones would.
     alpha = level(10_000, 7)
     assert not _rings(ColumnTest(bins, found), wandering[:200], alpha)
