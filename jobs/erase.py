@@ -7,6 +7,7 @@ tables' lease and does it itself.
 import getpass
 import json
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -17,6 +18,7 @@ from pegel.conf.settings import Settings
 from pegel.errors import OutsideError, SettingsError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.erasing import carry_out, open_owned
+from pegel.jobs.wiring.stopping import stop_event
 from pegel.schemas.erasures import ERASABLE, ErasureRequest, Subject, parse_subject
 from pegel.tables.erased import erased_places
 from pegel.tables.erasure import WRITER, file_request, is_filed
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises:
         SettingsError: if the subject cannot be meant.
-        OutsideError: if the storage fails, or it was not carried out in time; it stays filed.
+        OutsideError: if the storage fails, or it was not carried out in time or before SIGTERM; it stays filed.
     """
     parser = build_parser("erase", "Erase a person's events from predictions, feedback and dead letters.")
     parser.add_argument(
@@ -51,19 +53,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if tables.version("batches") < 0:
         msg = f"there is no table 'batches' under {settings.storage.root!r}, so nothing to erase; check storage.root"
         raise SettingsError(msg)
+    stop = stop_event()
     actor = getpass.getuser()
     file_request(tables, ErasureRequest(erasure_id, subjects, actor, options.reason, datetime.now(UTC)))
-    _wait(settings, tables, erasure_id, options.wait_seconds)
+    _wait(settings, tables, erasure_id, options.wait_seconds, stop)
     rows = {table: len(erased_places(tables, erasure_id).get(table, ())) for table in ERASABLE}
     _print(erasure_id, rows, _named(tables, subjects), options.output)
     return 0
 
 
-def _wait(settings: Settings, tables: OwnedTables, erasure_id: str, seconds: float) -> None:
+def _wait(settings: Settings, tables: OwnedTables, erasure_id: str, seconds: float, stop: threading.Event) -> None:
     deadline = time.monotonic() + seconds
     lease = Lease(tables, WRITER)
     half_written = False
     while is_filed(tables, erasure_id):
+        if stop.is_set():
+            msg = (
+                f"this process was told to end before the erasure {erasure_id} was carried out; it stays filed, and the"
+                " stream carries it out, or the next pegel erase"
+            )
+            raise OutsideError(msg)
         if time.monotonic() > deadline:
             why = (
                 "a micro-batch is half written, start the stream once so that it is completed"
@@ -77,7 +86,7 @@ def _wait(settings: Settings, tables: OwnedTables, erasure_id: str, seconds: flo
                 half_written = carry_out(settings, tables) is None
             finally:
                 lease.release()
-        time.sleep(LOOK_SECONDS)
+        stop.wait(LOOK_SECONDS)
 
 
 def _named(tables: OwnedTables, subjects: Sequence[Subject]) -> list[str]:

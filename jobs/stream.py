@@ -95,26 +95,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until the job is stopped; with ``--available-now`` take what the hub holds and stop.
 
     Raises:
-        SettingsError: if the source or the policy cannot be meant.
+        SettingsError: if the source or the policy cannot be meant, or another stream writes the tables.
         OutsideError: if the hub or the storage fails; the next start goes on where this one ended.
     """
     arguments = parse(build_parser("stream", "Store events, watch them, decide alerts."), argv)
     settings = arguments.settings
     stop = stop_event()
-    spark = build_session("pegel-stream", settings.spark)
-    try:
-        tables = open_tables(settings.storage)
-        create_tables(tables)
-        open_in_background(spark, tables)
-        with ErasuresOfTheStream(settings) as erasures:
+    with ErasuresOfTheStream(settings, stop) as erasures:
+        if stop.is_set():
+            return 0
+        spark = build_session("pegel-stream", settings.spark)
+        try:
+            tables = open_tables(settings.storage)
+            create_tables(tables)
+            open_in_background(spark, tables)
             micro_batches = MicroBatches(spark, settings)
 
             def between() -> None:
                 erasures.look(micro_batches.running)
 
             _run(spark, settings, micro_batches, _Loop(stop, between), available_now=arguments.available_now)
-    finally:
-        spark.stop()
+        finally:
+            spark.stop()
     return 0
 
 

@@ -1,12 +1,13 @@
 """How requests to erase are carried out by whoever owns the tables: the stream, or ``pegel erase`` itself. Wiring."""
 
 import logging
+import threading
 import time
 from contextlib import AbstractContextManager
 from typing import Self
 
 from pegel.conf.settings import Settings
-from pegel.errors import PegelError
+from pegel.errors import OutsideError, PegelError, SettingsError
 from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.tables.access import storage_options
 from pegel.tables.erasure import WRITER, Erased, Erasure, filed_requests, is_half_written
@@ -15,7 +16,9 @@ from pegel.tables.owned import OwnedTables
 
 _log = logging.getLogger(__name__)
 
+STREAM = "stream"
 LOOK_SECONDS = 5.0
+WAIT_SECONDS = 1.0
 AGAIN_SECONDS = 60.0
 
 
@@ -50,28 +53,46 @@ class ErasuresOfTheStream:
 
     Args:
         settings: all of them.
+        stop: ends the waiting for the lease; then it is not held.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._settings = settings
+        self._stop = stop
         self._tables = open_owned(settings)
-        self._lease = Lease(self._tables, "stream")
+        self._lease = Lease(self._tables, STREAM)
         self._next_look = 0.0
 
     def __enter__(self) -> Self:
         """Take the lease, once no ``pegel erase`` is at work.
 
         Raises:
+            SettingsError: if another stream writes the tables.
             OutsideError: if the storage refuses.
         """
         said = False
-        while self._lease.holder() == WRITER:
-            if not said:
-                _log.info("an erasure is under way; the stream begins when it is done")
-                said = True
-            time.sleep(1)
-        self._lease.take_over()
+        while not self._stop.is_set():
+            holder = self._lease.holder()
+            if holder == WRITER:
+                if not said:
+                    _log.info("an erasure is under way; the stream begins when it is done")
+                    said = True
+                self._stop.wait(WAIT_SECONDS)
+                continue
+            if holder is not None and self._lease.is_renewed(self._stop.wait):
+                self._refuse()
+            if self._lease.take_over():
+                break
         return self
+
+    def _refuse(self) -> None:
+        if self._stop.is_set():
+            return
+        msg = (
+            f"another stream writes the tables below {self._settings.storage.root!r}; end that one first, or give this"
+            " one a storage.root of its own"
+        )
+        raise SettingsError(msg)
 
     def __exit__(self, *_: object) -> None:
         """Let the lease go."""
@@ -82,7 +103,16 @@ class ErasuresOfTheStream:
 
         Args:
             between: is entered while rows are erased: holds up the next micro-batch.
+
+        Raises:
+            OutsideError: if another stream has taken the tables over.
         """
+        if self._lease.lost.is_set():
+            msg = (
+                f"another stream has taken over the tables below {self._settings.storage.root!r}, as nothing was heard"
+                " of this one for too long; see that only one is started"
+            )
+            raise OutsideError(msg)
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + LOOK_SECONDS

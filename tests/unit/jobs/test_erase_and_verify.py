@@ -1,9 +1,14 @@
 """``pegel erase`` and ``pegel verify`` as they are called: who carries a request out, what is printed, how they end."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ from equipment.recomputed_tables import SETTINGS, write_recomputed
 
 from pegel.conf.loading import load_settings
 from pegel.errors import OutsideError, SettingsError
-from pegel.jobs import erase, verify
+from pegel.jobs import erase, stream, verify
 from pegel.jobs.wiring import erasing
 from pegel.jobs.wiring.erasing import ErasuresOfTheStream, open_owned
 from pegel.tables import lease
@@ -97,7 +102,7 @@ def test_a_running_stream_erases_between_its_micro_batches(config: Path, tables:
             between.release()
 
     def stream() -> None:
-        with ErasuresOfTheStream(settings) as erasures:
+        with ErasuresOfTheStream(settings, done) as erasures:
             while not done.wait(0.05):
                 erasures.look(Between())
 
@@ -121,7 +126,7 @@ def test_a_stream_begins_only_when_no_erasure_holds_the_tables(config: Path, tab
     begun = threading.Event()
 
     def stream() -> None:
-        with ErasuresOfTheStream(load_settings(str(config), environ={})):
+        with ErasuresOfTheStream(load_settings(str(config), environ={}), threading.Event()):
             begun.set()
 
     starting = threading.Thread(target=stream)
@@ -130,6 +135,121 @@ def test_a_stream_begins_only_when_no_erasure_holds_the_tables(config: Path, tab
     holder.release()
     assert begun.wait(30)
     starting.join(30)
+
+
+def test_a_second_stream_is_refused_before_spark_starts_and_touches_nothing(config: Path, tables: OwnedTables) -> None:
+    settings = load_settings(str(config), environ={})
+    with ErasuresOfTheStream(settings, threading.Event()) as first:
+        with pytest.raises(
+            SettingsError, match=r"another stream writes the tables below .*; end that one first"
+        ) as why:
+            run(stream, config)
+        assert "\n" not in str(why.value)
+        first.look(nullcontext())
+        assert Lease(tables, WRITER).holder() == "stream"
+    assert Lease(tables, WRITER).holder() is None
+
+
+HOLDS_THE_LEASE = """
+import sys, threading
+from pegel.conf.loading import load_settings
+from pegel.jobs.wiring.erasing import ErasuresOfTheStream
+with ErasuresOfTheStream(load_settings(sys.argv[1]), threading.Event()):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_successor_of_a_stream_that_was_killed_takes_the_tables_without_waiting(
+    config: Path, tables: OwnedTables
+) -> None:
+    command = [sys.executable, "-c", HOLDS_THE_LEASE, str(config)]
+    killed = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"held\n"
+        assert Lease(tables, WRITER).holder() == "stream"
+    finally:
+        killed.kill()
+        killed.communicate()
+
+    class NoWaiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pytest.fail(f"waited for {timeout} s")
+
+    with ErasuresOfTheStream(load_settings(str(config), environ={}), NoWaiting()):
+        assert Lease(tables, WRITER).holder() == "stream"
+
+
+def test_a_stream_whose_tables_were_taken_over_ends(
+    config: Path, tables: OwnedTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.02)
+    with ErasuresOfTheStream(load_settings(str(config), environ={}), threading.Event()) as frozen:
+        following = Lease(tables, "stream")
+        assert following.take_over()
+        assert frozen._lease.lost.wait(30)
+        with pytest.raises(OutsideError, match="another stream has taken over the tables below"):
+            frozen.look(nullcontext())
+    assert not following.lost.is_set()
+    following.release()
+
+
+def test_a_stream_that_waits_for_an_erasure_ends_when_it_is_told_to(config: Path, tables: OwnedTables) -> None:
+    holder = Lease(tables, WRITER)
+    assert holder.try_take()
+    stop = threading.Event()
+    entered = threading.Event()
+
+    def wait() -> None:
+        with ErasuresOfTheStream(load_settings(str(config), environ={}), stop):
+            entered.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not entered.wait(0.2)
+    stop.set()
+    waiting.join(30)
+    assert not waiting.is_alive()
+    assert Lease(tables, "stream").holder() == WRITER
+    holder.release()
+
+
+@pytest.fixture
+def _handlers() -> Iterator[None]:
+    """The handlers of signals that a job sets are put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_an_erasure_that_waits_ends_at_sigterm_and_stays_filed(
+    config: Path, tables: OwnedTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So long that only the signal can end it.
+    monkeypatch.setattr(erase, "LOOK_SECONDS", 3600.0)
+    holder = Lease(tables, "stream")
+    assert holder.try_take()
+
+    def terminate() -> None:
+        while not filed_requests(tables):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    killer = threading.Thread(target=terminate)
+    killer.start()
+    try:
+        with pytest.raises(
+            OutsideError, match=r"was told to end before the erasure .* was carried out; it stays filed"
+        ):
+            run(erase, config, *GERMANS)
+    finally:
+        killer.join(30)
+        holder.release()
+    assert len(filed_requests(tables)) == 1
+    assert germans(tables) > 0
 
 
 def test_while_a_micro_batch_is_half_written_a_request_waits_and_says_so(config: Path, tables: OwnedTables) -> None:
