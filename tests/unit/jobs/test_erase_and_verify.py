@@ -266,7 +266,7 @@ def test_verify_ends_with_one_and_names_the_first_differences(
     config: Path, tables: OwnedTables, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(verify, config) == 0
-    assert capsys.readouterr().out.count("holds   ") == 11
+    assert capsys.readouterr().out.count("holds   ") == 12
     gone = tables.read("predictions")[0]
     without(tables, "predictions", tables.read("predictions")[1:])
     assert run(verify, config) == 1
