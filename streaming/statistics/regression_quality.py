@@ -156,7 +156,8 @@ def regression_quality(sums: Sums, scales: Scales) -> RegressionQuality:
       defined where all labels are equal. Below 0 the model is worse than the mean of these labels.
 
     Rounding moves the MAE by at most ``error_scale / 2048``. Weakness: one outlier decides a RMSE, a label near 0 a
-    MAPE; R squared depends on how much the labels of a window happen to vary. A perfect model has an interval without width.
+    MAPE; R squared depends on how much the labels of a window happen to vary. A perfect model has an
+    interval without width.
 
     Args:
         sums: of the labelled events.
