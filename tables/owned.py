@@ -6,6 +6,7 @@ at that moment may find a file gone; it fails with an :class:`OutsideError`, and
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -110,6 +111,9 @@ class OwnedTables(DeltaTables):
         return DeltaTable(self.uri(name), storage_options=self._options())
 
     def _files(self) -> PyFileSystem:
+        if "://" not in self._root:
+            # A stream that starts for the first time looks for its lease before there is any table.
+            Path(self._root).mkdir(parents=True, exist_ok=True)
         return PyFileSystem(_Handler(self._root, self._options()))
 
 

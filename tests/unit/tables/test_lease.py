@@ -141,3 +141,10 @@ def test_who_is_taken_for_dead_learns_it_and_does_not_take_the_lease_away(
     slow.release()
     assert lease("erase").holder() == "stream"
     assert not following.lost.is_set()
+
+
+def test_a_lease_can_be_taken_before_there_is_any_table(tmp_path: Path, clock: Clock) -> None:
+    lease = Lease(OwnedTables(str(tmp_path / "not" / "there")), "stream", now=clock, sleep=clock.sleep)
+    assert lease.holder() is None
+    assert lease.try_take()
+    lease.release()
