@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from pegel.conf.fairness_settings import FairnessSettings
-from pegel.lifecycle.fairness.group_metrics import Bools, GroupRate, Metric, MetricByGroup, denominator, measure
+from pegel.lifecycle.fairness.group_metrics import Bools, GroupRate, MetricByGroup, denominator, measure
 from pegel.lifecycle.fairness.groups import Grouping, attribute_text, group_text
+from pegel.streaming.statistics.group_rates import Metric
 from pegel.streaming.statistics.two_rates import difference_interval, p_value_of_worse
 
 LEVEL = 0.05

@@ -7,7 +7,6 @@ it would hide the one label by which a group is wronged.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -15,20 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegel.lifecycle.fairness.groups import Group, Grouping
+from pegel.streaming.statistics.group_rates import Gap, Metric, gap_of
 from pegel.streaming.statistics.intervals import Interval, wilson
-from pegel.streaming.statistics.two_rates import difference_interval
 
 Bools = NDArray[np.bool_]
-
-
-class Metric(StrEnum):
-    """A rate, by its name in settings, in MLflow and in Fairlearn."""
-
-    ACCURACY = "accuracy"
-    SELECTION_RATE = "selection_rate"
-    TRUE_POSITIVE_RATE = "true_positive_rate"
-    FALSE_POSITIVE_RATE = "false_positive_rate"
-    FALSE_NEGATIVE_RATE = "false_negative_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +70,21 @@ class MetricByGroup:
     @property
     def difference(self) -> float | None:
         """The highest rate less the lowest, over the judged groups; None if these are fewer than two."""
-        values = [rate.value for rate in self.judged if rate.value is not None]
-        return max(values) - min(values) if len(values) > 1 else None
+        return self._gap.difference if self._gap else None
 
     @property
     def difference_interval(self) -> Interval | None:
         """Newcombe's interval, 95 %, of that difference, as if its two groups had been chosen beforehand."""
-        ordered = sorted(self.judged, key=lambda rate: rate.value or 0.0)
-        if len(ordered) < 2:
-            return None
-        low, high = ordered[0], ordered[-1]
-        return difference_interval(high.hits, high.n, low.hits, low.n)
+        return self._gap.difference_interval if self._gap else None
 
     @property
     def ratio(self) -> float | None:
         """The lowest rate over the highest, 0 to 1; None if these are fewer than two or all are 0."""
-        values = [rate.value for rate in self.judged if rate.value is not None]
-        return min(values) / max(values) if len(values) > 1 and max(values) > 0 else None
+        return self._gap.ratio if self._gap else None
+
+    @property
+    def _gap(self) -> Gap | None:
+        return gap_of([(rate.hits, rate.n) for rate in self.judged])
 
 
 def measure(

@@ -15,7 +15,7 @@ from typing import Any
 
 from pegel.conf.settings import Settings
 from pegel.lifecycle.fairness.evaluation import FairnessEvaluation
-from pegel.lifecycle.fairness.group_metrics import GroupRate, Metric, MetricByGroup
+from pegel.lifecycle.fairness.group_metrics import GroupRate, MetricByGroup
 from pegel.lifecycle.fairness.plot import draw, save
 from pegel.lifecycle.metric_keys import MAX_KEY_CHARACTERS, MAX_METRICS_PER_CALL, fairness_key
 from pegel.lifecycle.registry import (
@@ -26,6 +26,7 @@ from pegel.lifecycle.registry import (
     connect,
     prepare_store,
 )
+from pegel.streaming.statistics.group_rates import Metric
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pegel.lifecycle.fairness.group_metrics import GroupRate, Metric, MetricByGroup
+from pegel.lifecycle.fairness.group_metrics import GroupRate, MetricByGroup
 from pegel.lifecycle.fairness.groups import attribute_text, group_text
+from pegel.streaming.statistics.group_rates import Metric
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,8 +11,8 @@ from scipy.stats import binom
 
 from pegel.conf.fairness_settings import FairnessSettings
 from pegel.lifecycle.fairness.gate import Verdict, judge
-from pegel.lifecycle.fairness.group_metrics import Metric
 from pegel.lifecycle.fairness.groups import group_rows
+from pegel.streaming.statistics.group_rates import Metric
 from pegel.streaming.statistics.two_rates import difference_interval, p_value_of_worse
 
 Answers = list[tuple[str, bool, bool]]

@@ -10,9 +10,10 @@ from fairlearn.metrics import MetricFrame, false_positive_rate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegel.lifecycle.fairness.group_metrics import Metric, MetricByGroup, measure
+from pegel.lifecycle.fairness.group_metrics import MetricByGroup, measure
 from pegel.lifecycle.fairness.groups import MAX_FOUND_ATTRIBUTES, found_attributes, group_rows
 from pegel.schemas.grids import MAX_NAME_CHARACTERS, OTHER_NAME
+from pegel.streaming.statistics.group_rates import Metric
 
 CLASSES = ("a", "b", "c")
 Row = tuple[str, str, str | None, str | None]

@@ -9,11 +9,12 @@ import pytest
 from pegel.conf.fairness_settings import FairnessSettings
 from pegel.errors import SettingsError
 from pegel.lifecycle.fairness.file_evaluation import Trial, Tried, by_first_attribute, evaluate_file, try_mitigation
-from pegel.lifecycle.fairness.group_metrics import Metric, MetricByGroup
+from pegel.lifecycle.fairness.group_metrics import MetricByGroup
 from pegel.lifecycle.fairness.groups import group_rows
 from pegel.lifecycle.fairness.methods import AFTER, BEFORE, UNCONSTRAINED, Constraint, Method
 from pegel.lifecycle.fairness.mitigation import Decisions, Mitigated, mitigate
 from pegel.lifecycle.fairness.rows_file import Columns, DecidedRows, read_rows
+from pegel.streaming.statistics.group_rates import Metric
 
 COMPAS = Columns("two_year_recid", ("race", "sex"), score="decile_score", threshold=5, positive="1")
 
