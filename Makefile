@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 ONLY ?=
 
-.PHONY: help env demo test lint fmt docs typing-path bench soak wheel lock clean
+.PHONY: help env demo test lint fmt docs typing-path bench bench-alarms soak wheel lock clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -51,6 +51,9 @@ typing-path:
 
 bench: env  ## benchmarks as JSON lines (ONLY=name for one)
 	$(BIN)/python -m benchmarks $(ONLY)
+
+bench-alarms: env  ## false alarms and delays of the alarm rule and of the usual ones as JSON lines (ARGS="delay rates")
+	$(BIN)/python -m benchmarks.bench_alarms $(ARGS)
 
 soak: env  ## the long tests
 	$(BIN)/python -m pytest -p no:cacheprovider -m soak $(ARGS)

@@ -18,7 +18,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 
 def main() -> int:
-    names = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__")
+    found = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    # Those that begin with bench_ have a make target of their own.
+    names = [name for name in found if name != "__main__" and not name.startswith("bench_")]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=names, help="one benchmark; all without it")
     parser.add_argument("--events", type=int, default=30_000, help="how many events to use (default: %(default)s)")

@@ -17,7 +17,6 @@ from math import inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc
 
 from pegel.schemas import grids
 from pegel.schemas.verdicts import ColumnVerdict
@@ -30,8 +29,8 @@ from pegel.streaming.statistics.share_test import MIN_EXPECTED, share_test
 MIN_EVENTS = 50
 """Neither a pool nor a baseline with fewer events is judged: the chi-squared law does not hold there."""
 
-DEAD_BAND = 0.03
-"""A shift of so many baseline standard deviations is not looked for. Convention: its index (PSI) is 0.0009."""
+DEAD_BAND = 0.02
+"""A shift of so many baseline standard deviations is not looked for. Convention: its index (PSI) is 0.0004."""
 
 YOUNG_SLACK = 0.02
 """Without a record of how blocks differ, categories may move by this total variation without ringing."""
@@ -226,11 +225,10 @@ class ColumnTest:
 def p_values(statistic: FloatArray, law: NullLaw, alpha: float | FloatArray) -> FloatArray:
     """The chance of each statistic without drift that matters, shape ``(r,)``.
 
-    Where even the chi-squared law, the lightest of all, gives ``alpha`` or more, a rougher number from alpha up stands
-    for it.
+    Where it is seen at once that it is ``alpha`` or more, a number between alpha and it stands for it.
     """
-    worth = chdtrc(law.df, statistic) < alpha
-    found: FloatArray = np.maximum(law.rough_tail(statistic), alpha)
+    found = law.least_tail(statistic)
+    worth = found < alpha
     if worth.any():
         found[worth] = law[worth].tail(statistic[worth])
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pegel.errors import ContractError
 from pegel.streaming.statistics.cells import Bins, FloatArray, IntArray
 from pegel.streaming.statistics.scores import legendre_scores
 
@@ -139,6 +140,24 @@ class SpreadLearner:
                 return
             group, level.waiting = level.waiting + group, None
 
+    def add_all(self, blocks: IntArray) -> None:
+        """Take in the first blocks at once, shape ``(B, k)``.
+
+        Raises:
+            ContractError: if there were blocks before; take the others in by :meth:`add`.
+        """
+        if self.blocks:
+            msg = "blocks can be taken in at once only before all others; take these in one by one"
+            raise ContractError(msg)
+        groups = blocks[blocks.sum(axis=1) > 0]
+        self.blocks, self.total = len(groups), groups.sum(axis=0)
+        while len(groups):
+            n = groups.sum(axis=1)
+            squares = float(np.sum(np.sum((groups @ self._contrasts.T) ** 2, axis=1) / n))
+            odd = len(groups) % 2
+            self._levels.append(_Level(len(groups), squares, int(np.sum(n * n)), groups[-1] if odd else None))
+            groups = groups[0 : len(groups) - odd : 2] + groups[1::2]
+
     def dispersion(self) -> Dispersion:
         """What has been learned so far."""
         within = _within(self._contrasts, self.total)
@@ -183,10 +202,9 @@ class SpreadLearner:
 
 
 def measure_dispersion(bins: Bins, blocks: IntArray) -> Dispersion:
-    """The dispersion of blocks in order of time, shape ``(B, k)``."""
+    """The dispersion of blocks in order of time, shape ``(B, k)``: as if they had been learned one by one."""
     learner = SpreadLearner(bins)
-    for block in blocks:
-        learner.add(block)
+    learner.add_all(blocks)
     return learner.dispersion()
 
 

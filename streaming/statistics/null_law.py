@@ -73,16 +73,10 @@ class NullLaw:
         found: FloatArray = np.clip(np.where(self.df > 1, both, alone), 0.0, 1.0)
         return found
 
-    def rough_tail(self, statistic: FloatArray) -> FloatArray:
-        """As :meth:`tail`, but quick and rough: a chi-squared law with the same mean and variance.
-
-        References:
-            Patnaik 1949, "The non-central chi-squared and F-distributions and their applications".
-        """
-        sigma = (1 + self.wander) / (1 - 2 / np.maximum(self.known_by, 5.0))
-        mean = self.df - 1 + sigma + self.shift**2
-        variance = 2 * (self.df - 1) + 2 * sigma**2 + 4 * sigma * self.shift**2
-        found: FloatArray = chdtrc(2 * mean**2 / variance, 2 * mean * statistic / variance)
+    def least_tail(self, statistic: FloatArray) -> FloatArray:
+        """A quick number that :meth:`tail` is never below: what each of the two parts alone would give."""
+        one = self._one_direction(np.sqrt(np.asarray(statistic, dtype=float))[:, None])[:, 0]
+        found: FloatArray = np.maximum(one, chdtrc(self.df, statistic))
         return found
 
     def bound(self, alpha: FloatArray) -> FloatArray:

@@ -1,5 +1,6 @@
 """The alarm rule keeps its budget without drift, rings soon with it, and says when it cannot keep a budget."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from math import inf
@@ -13,7 +14,7 @@ from pegel.schemas.partials import Tally
 from pegel.streaming.statistics.alarm import LONGEST_LAG, ColumnTest, level
 from pegel.streaming.statistics.cells import Bins, dense, make_bins
 from pegel.streaming.statistics.counting import cells_of
-from pegel.streaming.statistics.dispersion import LAGS, Dispersion, measure_dispersion
+from pegel.streaming.statistics.dispersion import LAGS, Dispersion, SpreadLearner, measure_dispersion
 from pegel.streaming.statistics.share_test import share_test
 
 CALM = Dispersion(blocks=2000, wander=(0.0,) * len(LAGS), known_by=(inf,) * len(LAGS), autocorrelated=False)
@@ -55,23 +56,6 @@ def _rings(test: ColumnTest, blocks: np.ndarray, alpha: float) -> list[int]:
             rings.append(i)
             start = i + 1
     return rings
-
-
-def test_rule_keeps_its_budget_without_drift() -> None:
-    # Three columns share one false ring in 300 blocks.
-    rng = np.random.default_rng(20261125)
-    alpha = level(300, 3)
-    rings = blocks = 0
-    for _ in range(6):
-        for test, made in (
-            (_number_test(rng, 50_000), _number_blocks),
-            (_number_test(rng, 50_000), _number_blocks),
-            (_name_test(rng, 50_000), _name_blocks),
-        ):
-            rings += len(_rings(test, made(rng, test.bins, 250, 400), alpha))
-        blocks += 250
-    # At most 5 are expected; 12 would be more than three standard deviations above.
-    assert rings <= blocks / 300 + 3 * np.sqrt(blocks / 300)
 
 
 @pytest.mark.parametrize(("made", "blocks"), [(_number_test, _number_blocks), (_name_test, _name_blocks)])
@@ -214,3 +198,21 @@ def test_rare_category_is_tested_exactly() -> None:
     at_least_three = 4 * part**3 * (1 - part) + part**4
     assert test.df.tolist() == [1]
     assert test.statistic[0] == pytest.approx(norm.isf(at_least_three) ** 2, rel=1e-9)
+
+
+def test_dispersion_learned_block_by_block_or_at_once_or_over_a_restart_is_the_same() -> None:
+    rng = np.random.default_rng(18)
+    bins = _name_test(rng, 20_000).bins
+    sizes = rng.integers(0, 300, 203)
+    blocks = np.concatenate([_name_blocks(rng, bins, 1, int(n), 0.02 * np.sin(i / 9)) for i, n in enumerate(sizes)])
+    one_by_one = SpreadLearner(bins)
+    for i, block in enumerate(blocks):
+        one_by_one.add(block)
+        if i % 50 == 17:
+            restarted = SpreadLearner(bins)
+            restarted.restore(json.loads(json.dumps(one_by_one.state())))
+            one_by_one = restarted
+    found, at_once = one_by_one.dispersion(), measure_dispersion(bins, blocks)
+    assert found.wander == pytest.approx(at_once.wander, rel=1e-9)
+    assert replace(found, wander=()) == replace(at_once, wander=())
+    assert found.blocks == np.count_nonzero(sizes)

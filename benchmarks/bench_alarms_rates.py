@@ -1,0 +1,49 @@
+"""Rates: false rings of the e-detector without drift, and events from a fall of the pass rate to the ring."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pegel.streaming.statistics.rate_detector import RateDetector, upper_bound
+
+FAILS, FAILS_AFTER = 0.08, 0.13
+BASELINE = 50_000
+RUN_LENGTH = 100_000
+"""Events for each false ring."""
+QUIET = 3000
+PATIENCE = 6000
+
+
+def rate_delays(count: int) -> Iterator[dict[str, Any]]:
+    """The pass rate falls from 0.92 to 0.87: read after each event, and after each block of 100.
+
+    Args:
+        count: streams, each with a baseline of its own.
+    """
+    for n in (1, 100):
+        rng = np.random.default_rng([8, n])
+        detectors = [RateDetector(upper_bound(int(hits), BASELINE)) for hits in rng.binomial(BASELINE, FAILS, count)]
+        # One detector's formula for all streams: the bound is the only thing that differs.
+        every = RateDetector(np.array([[one.bound] for one in detectors]))  # type: ignore[arg-type]
+        sums = np.zeros((count, len(every.odds)))
+        false, delays = 0, np.full(count, np.inf)
+        for done in range(0, QUIET + PATIENCE, n):
+            hits = rng.binomial(n, FAILS if done < QUIET else FAILS_AFTER, count)[:, None]
+            sums = every.grown(sums, hits, np.full((count, 1), n))
+            # A run length of so many events is one of so many blocks over the events of each.
+            rings = sums.mean(axis=1) >= RUN_LENGTH / n
+            if done < QUIET:
+                false += int(rings.sum())
+                sums[rings] = 0
+            else:
+                delays = np.where(rings & np.isinf(delays), done + n - QUIET, delays)
+        yield {
+            "cell": f"0.92 to 0.87, read every {n} events",
+            "baseline": BASELINE,
+            "quiet_events": QUIET * count,
+            "false_rings": false,
+            "budget": QUIET * count / RUN_LENGTH,
+            "median_events": float(np.median(delays)),
+            "p90_events": float(np.quantile(delays, 0.9)),
+        }
