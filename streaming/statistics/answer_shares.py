@@ -1,4 +1,4 @@
-"""How language models answered: finish reasons, truncated and withheld answers, filter findings, by their shares. Pure.
+"""How language models answered: finish reasons, truncated and withheld answers, filter findings, as shares. Pure.
 
 All of it is counts by name. A value that is missing is unknown and never taken for harmless: it is no part of a share,
 and how many are missing is a number of its own.
