@@ -75,7 +75,8 @@ def _wait(settings: Settings, tables: OwnedTables, erasure_id: str, seconds: flo
             raise OutsideError(msg)
         if time.monotonic() > deadline:
             why = (
-                "a micro-batch is half written, start the stream once so that it is completed"
+                "a micro-batch is half written, start the stream once so that it is completed; or pegel maintain is at"
+                " work, wait for its end"
                 if half_written
                 else (f"the tables belong to {lease.holder() or 'nobody'}, look into the log of the stream")
             )

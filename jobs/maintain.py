@@ -7,6 +7,7 @@ from datetime import timedelta
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError, PegelError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.jobs.wiring.upkeep import files_held
 from pegel.schemas.tables import TABLES
 from pegel.streaming.watch.retention import mergeable_up_to
 from pegel.tables.access import storage_options
@@ -21,20 +22,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if all of it was done.
 
     Raises:
-        OutsideError: if some was not; the rest was, and the next run does what is left.
+        OutsideError: if some was not; the rest was, and the next run does what is left. Nothing was if an erasure or
+            another upkeep is at work.
     """
     arguments = parse(
         build_parser("maintain", "Add old partials up, put small files of the tables together, let go of old ones."),
         argv,
     )
     settings = arguments.settings
-    failed: list[PegelError] = []
-    try:
-        _merge(settings)
-    except PegelError as error:
-        failed.append(error)
     tables = Maintenance(settings.storage.root, storage_options(settings.storage))
-    done, not_kept = keep_all(tables, sorted(TABLES))
+    failed: list[PegelError] = []
+    with files_held(tables):
+        try:
+            _merge(settings)
+        except PegelError as error:
+            failed.append(error)
+        done, not_kept = keep_all(tables, sorted(TABLES))
     for one in done:
         sys.stdout.write(
             f"{one.table}: files {one.files_before} -> {one.files_after}, log entries {one.log_before} -> "

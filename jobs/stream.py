@@ -16,6 +16,7 @@ from pegel.jobs.wiring.erasing import ErasuresOfTheStream
 from pegel.jobs.wiring.spark_session import build_session
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.jobs.wiring.stream_failures import explain_failure
+from pegel.jobs.wiring.upkeep import UpkeepOfTheStream
 from pegel.streaming.ingest.gap_records import GapRecords
 from pegel.streaming.ingest.generation import generation_of, query_id_of
 from pegel.streaming.ingest.parse import Parser
@@ -114,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             def between() -> None:
                 erasures.look(micro_batches.running)
 
-            _run(spark, settings, micro_batches, _Loop(stop, between), available_now=arguments.available_now)
+            with UpkeepOfTheStream(settings):
+                _run(spark, settings, micro_batches, _Loop(stop, between), available_now=arguments.available_now)
         finally:
             spark.stop()
     return 0

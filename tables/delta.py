@@ -15,7 +15,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from pegel.errors import OutsideError, PegelError
 from pegel.schemas.tables import table_of
-from pegel.tables.evolution import add_missing_columns, with_columns_of
+from pegel.tables.evolution import add_missing_columns, bring_properties, with_columns_of
 
 Row = dict[str, Any]
 
@@ -44,6 +44,11 @@ class DeltaTables:
         self._open: dict[str, DeltaTable] = {}
         self._lock = threading.Lock()
 
+    @property
+    def root(self) -> str:
+        """The folder or URI below which they lie."""
+        return self._root
+
     def uri(self, name: str) -> str:
         """Where the table lies."""
         return f"{self._root}/{table_of(name).name}"
@@ -53,7 +58,7 @@ class DeltaTables:
         return DeltaTable.is_deltatable(self.uri(name), storage_options=self._options())
 
     def create(self, name: str) -> None:
-        """Create the table with its schema, or add the columns that it lacks; for the process that writes it.
+        """Create the table with its schema, or add what it lacks of columns and properties; for who writes it.
 
         A second process that does the same is no error, and a table that is as it should be gets no commit.
 
@@ -62,7 +67,9 @@ class DeltaTables:
                 :mod:`pegel.tables.evolution`.
             OutsideError: if the storage refuses.
         """
-        self._writable(name)
+        there = self._writable(name)
+        with self._asking("set properties of", name):
+            bring_properties(table_of(name), there)
 
     def version(self, name: str) -> int:
         """The table's newest version, -1 if it is not there. Cheap: a reader can skip a table that did not move.
@@ -125,7 +132,7 @@ class DeltaTables:
         return True
 
     def compact(self, name: str) -> None:
-        """Put small files together and let go of those that no reader of the last day can need; rows stay as they are.
+        """Put small files together and let go of those that no reader can need any more; rows stay as they are.
 
         For the one process that writes the table.
 

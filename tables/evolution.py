@@ -37,6 +37,18 @@ def add_missing_columns(table: Table, there: DeltaTable) -> None:
             raise
 
 
+def bring_properties(table: Table, there: DeltaTable) -> None:
+    """Give a table that an older version made the properties of this one, in one commit; else there is none.
+
+    Only the process that writes the table may do this, and not while it writes: Delta refuses the commits of others
+    that are under way.
+    """
+    has = there.metadata().configuration
+    missing = {name: value for name, value in table.properties.items() if has.get(name) != value}
+    if missing:
+        there.alter.set_table_properties(missing)
+
+
 def missing_fields(table: Table, there: Schema) -> list[Field]:
     """The columns that are to be added, in the order of the description.
 

@@ -23,6 +23,8 @@ from pegel.tables.processes import is_there, name_of_this
 _log = logging.getLogger(__name__)
 
 PATH = "_leases/stream.json"
+FILES_PATH = "_leases/files.json"
+"""Of whoever puts files together or takes them away: what one has written and not committed the other would delete."""
 FREE_AFTER_SECONDS = 60.0
 RENEW_SECONDS = 5.0
 SETTLE_SECONDS = 1.0
@@ -36,7 +38,8 @@ class Lease:
 
     Args:
         tables: where its file lies.
-        kind: who takes it: ``stream`` or ``erase``.
+        kind: who takes it: ``stream``, ``erase`` or ``maintain``.
+        path: which lease.
         now: the clock.
         sleep: waits for so many seconds.
     """
@@ -45,12 +48,14 @@ class Lease:
         self,
         tables: OwnedTables,
         kind: str,
+        path: str = PATH,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._tables = tables
         self._kind = kind
+        self._path = path
         self._now = now
         self._sleep = sleep
         self._owner = uuid.uuid4().hex
@@ -99,7 +104,7 @@ class Lease:
         """
         self._write()
         self._sleep(SETTLE_SECONDS)
-        found = self._tables.read_json(PATH)
+        found = self._tables.read_json(self._path)
         if found is None or found["owner"] != self._owner:
             return False
         self._keep()
@@ -111,15 +116,15 @@ class Lease:
         if self._renewing is not None:
             self._renewing.join(RENEW_SECONDS)
         try:
-            found = self._tables.read_json(PATH)
+            found = self._tables.read_json(self._path)
             if found is not None and found["owner"] == self._owner:
-                self._tables.delete_file(PATH)
+                self._tables.delete_file(self._path)
         except OSError as error:
             _log.warning("the lease of the tables stays for %.0f s: %s", FREE_AFTER_SECONDS, error)
 
     def _others(self) -> Mapping[str, Any] | None:
         """What the file says, if it is another's and not too old, and its process is not known to have ended."""
-        found = self._tables.read_json(PATH)
+        found = self._tables.read_json(self._path)
         if found is None or found["owner"] == self._owner or is_there(found.get("process", "")) is False:
             return None
         age = (self._now() - datetime.fromisoformat(found["renewed_at"])).total_seconds()
@@ -134,7 +139,7 @@ class Lease:
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_SECONDS):
             try:
-                found = self._tables.read_json(PATH)
+                found = self._tables.read_json(self._path)
                 if found is not None and found["owner"] != self._owner:
                     self.lost.set()
                     return
@@ -144,4 +149,4 @@ class Lease:
 
     def _write(self) -> None:
         said = {"owner": self._owner, "kind": self._kind, "renewed_at": self._now().isoformat()}
-        self._tables.write_file(PATH, json.dumps(said | {"process": name_of_this()}))
+        self._tables.write_file(self._path, json.dumps(said | {"process": name_of_this()}))

@@ -12,6 +12,9 @@ from pegel.errors import OutsideError
 from pegel.tables.delta import COMPACT_BYTES
 from pegel.tables.owned import OwnedTables
 
+COMMITS_BETWEEN = 200
+"""After so many commits a table is slower to open and to append to by some milliseconds: time to keep it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
@@ -38,8 +41,9 @@ class Maintenance(OwnedTables):
     def keep(self, name: str) -> Upkeep:
         """Compact a table, write a checkpoint of its log, and let go of what is older than the table's retention.
 
-        Files that no version needs any more are deleted after a week (``delta.deletedFileRetentionDuration``), log
-        entries after ``delta.logRetentionDuration``. Done again it changes nothing but what has come since.
+        Files that no version needs any more are deleted after ``delta.deletedFileRetentionDuration``, a week if that
+        is not set, log entries after ``delta.logRetentionDuration``. Done again it changes nothing but what has come
+        since.
 
         Raises:
             OutsideError: if the storage fails, or somebody rewrote the table meanwhile; the rows are as they were.

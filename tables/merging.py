@@ -24,8 +24,10 @@ from pegel.tables.partial_sums import add_up
 ROWS_AT_A_TIME = 20_000
 MAX_SPANS = 32
 
+MERGED_BY = "maintain/merged"
+"""The application whose transactions on ``profiles`` say up to which micro-batch all rows are sums."""
+
 _NAME = PROFILES.name
-_APPLICATION = "maintain/merged"
 _SMALL = pa.ipc.IpcWriteOptions(compression="zstd")
 _MINUTE = f"arrow_cast(window_start, 'Int64') / {MERGED_SECONDS * 1_000_000}"
 
@@ -54,7 +56,7 @@ def merged_up_to(tables: DeltaTables) -> int:
     Raises:
         OutsideError: if the storage fails.
     """
-    return tables.last_transaction(_NAME, _APPLICATION)
+    return tables.last_transaction(_NAME, MERGED_BY)
 
 
 class MergingTables(OwnedTables):
@@ -98,7 +100,7 @@ class MergingTables(OwnedTables):
                     mode="overwrite",
                     predicate=where,
                     target_file_size=COMPACT_BYTES,
-                    commit_properties=CommitProperties(app_transactions=[Transaction(_APPLICATION, up_to)]),
+                    commit_properties=CommitProperties(app_transactions=[Transaction(MERGED_BY, up_to)]),
                 )
         return Merged(up_to, sums.rows_before, sums.rows_after)
 

@@ -11,7 +11,7 @@ from pegel.errors import OutsideError, PegelError, SettingsError
 from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.tables.access import storage_options
 from pegel.tables.erasure import WRITER, Erased, Erasure, filed_requests, is_half_written
-from pegel.tables.lease import Lease
+from pegel.tables.lease import FILES_PATH, Lease
 from pegel.tables.owned import OwnedTables
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,11 @@ def open_owned(settings: Settings) -> OwnedTables:
 
 
 def carry_out(settings: Settings, tables: OwnedTables) -> list[Erased] | None:
-    """Carry out what is filed, oldest first; None if a half-written micro-batch must be completed before.
+    """Carry out what is filed, oldest first.
+
+    Returns:
+        None if it cannot be now: a half-written micro-batch must be completed before, or somebody puts files of the
+        tables together.
 
     Raises:
         OutsideError: if the storage fails; what has not been done stays filed.
@@ -37,15 +41,19 @@ def carry_out(settings: Settings, tables: OwnedTables) -> list[Erased] | None:
     requests = filed_requests(tables)
     if not requests:
         return []
-    if is_half_written(tables):
+    files = Lease(tables, WRITER, FILES_PATH)
+    if is_half_written(tables) or not files.try_take():
         return None
-    trail = build_trail(settings, tables, WRITER)
-    trail.start()
     try:
-        erasure = Erasure(tables, trail.record)
-        return [erasure.carry_out(request) for request in requests]
+        trail = build_trail(settings, tables, WRITER)
+        trail.start()
+        try:
+            erasure = Erasure(tables, trail.record)
+            return [erasure.carry_out(request) for request in requests]
+        finally:
+            trail.close()
     finally:
-        trail.close()
+        files.release()
 
 
 class ErasuresOfTheStream:

@@ -133,3 +133,18 @@ def test_whatever_nullable_columns_are_missing_exactly_these_are_added(table: An
     found = missing_fields(table, Schema.from_arrow(pa.schema(kept)))
     assert [field.name for field in found] == [name for name in names if name in missing]
     assert all(field.nullable for field in found)
+
+
+def test_a_table_of_an_older_version_gets_the_properties_of_this_one_once(tmp_path: Path) -> None:
+    old = {"delta.logRetentionDuration": "interval 1 days", "delta.deletedFileRetentionDuration": "interval 1 days"}
+    wanted = TABLES["batches"]
+    DeltaTable.create(
+        str(tmp_path / "batches"), wanted.arrow_schema, configuration=old | {"delta.enableExpiredLogCleanup": "true"}
+    )
+    tables = DeltaTables(str(tmp_path))
+    tables.create("batches")
+    found = DeltaTable(tables.uri("batches")).metadata().configuration
+    assert found == wanted.properties | {"delta.enableExpiredLogCleanup": "true"}
+    version = tables.version("batches")
+    tables.create("batches")
+    assert tables.version("batches") == version
