@@ -4,7 +4,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError, PegelError, SettingsError
-from pegel.streaming.sources.kafka import explain_kafka_failure
+from pegel.streaming.sources.kafka import explain_kafka_failure, with_causes
 
 _ANEW = "name another storage.checkpoint: what the hub still holds is read again, and found to be copies"
 
@@ -17,6 +17,9 @@ _OF_THE_CHECKPOINT = {
 }
 
 
+_DISK_FULL = "No space left on device"
+
+
 def explain_failure(error: PySparkException, failure: Exception | None, settings: Settings) -> PegelError:
     """Say why a query ended.
 
@@ -25,6 +28,12 @@ def explain_failure(error: PySparkException, failure: Exception | None, settings
         failure: what the micro-batch raised, before Spark wrapped it; None if it was not a micro-batch.
         settings: where the checkpoint lies, and which source it is.
     """
+    if _DISK_FULL in f"{failure}{with_causes(error)}":
+        where = f"{settings.storage.root} or {settings.storage.checkpoint_location}"
+        return OutsideError(
+            f"there is no room left on the disk of {where}; make room, then start the job again: nothing is lost and it"
+            " goes on"
+        )
     if isinstance(failure, PegelError):
         return failure
     checkpoint = next((meaning for words, meaning in _OF_THE_CHECKPOINT.items() if words in str(error)), None)

@@ -139,7 +139,7 @@ def explain_kafka_failure(error: BaseException, settings: SourceSettings) -> Out
         error: what the query ended with. Its causes are searched, as a failure in ``foreachBatch`` is wrapped.
         settings: what the sentence speaks of; it never holds the secret.
     """
-    text = _with_causes(error)
+    text = with_causes(error)
     if "kafka" not in text.lower():
         return None
     meaning = next((meaning for word, meaning in _MEANINGS.items() if word in text), None)
@@ -159,7 +159,8 @@ def _who(kafka: KafkaSettings) -> str:
     return f"the secret of {kafka.oauth.client_id} {held}" if kafka.oauth.token_endpoint else f"the key {held}"
 
 
-def _with_causes(error: BaseException) -> str:
+def with_causes(error: BaseException) -> str:
+    """What an error and its causes say, Java's stack traces included."""
     texts: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(texts) < 20:

@@ -1,7 +1,7 @@
 """The two kinds of hub that the stream reads, as the kill tests see them: what to set, to send and to read back."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -32,13 +32,18 @@ class Hubs(Protocol):
         """Every event that the hubs hold, read by a client that is not the stream's."""
         ...
 
+    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Go away, and come back under the same address."""
+        ...
+
 
 class AmqpHubs:
     """The local Event Hubs, by the real SDK."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._serving = serve_in_thread(EventHubsServer(PARTITIONS, folder / "hubs"))
+        self.server = EventHubsServer(PARTITIONS, folder / "hubs")
+        self._serving = serve_in_thread(self.server)
 
     def __enter__(self) -> Self:
         self._secret = self._serving.__enter__().connection_string
@@ -46,6 +51,12 @@ class AmqpHubs:
 
     def __exit__(self, *error: Any) -> None:
         self._serving.__exit__(*error)
+
+    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._serving.__exit__(None, None, None)
+        meanwhile()
+        self._serving = serve_in_thread(self.server)
+        self._serving.__enter__()
 
     def source(self) -> dict[str, Any]:
         return {"kind": "eventhubs", "eventhubs": {"connection_string": _secret_file(self._folder, self._secret)}}
@@ -65,7 +76,8 @@ class AmqpHubs:
 
         consumer = EventHubConsumerClient.from_connection_string(self._secret, "$Default", eventhub_name=hub)
         ends = [consumer.get_partition_properties(p) for p in consumer.get_partition_ids()]
-        wanted = sum(end["last_enqueued_sequence_number"] + 1 for end in ends)
+        held = [end for end in ends if not end["is_empty"]]
+        wanted = sum(end["last_enqueued_sequence_number"] + 1 - end["beginning_sequence_number"] for end in held)
         events: list[LoggedEvent] = []
         complete = threading.Event()
 
@@ -88,9 +100,9 @@ class AmqpHubs:
 class KafkaHubs:
     """A real Kafka broker with TLS, which stands for Event Hubs' Kafka endpoint."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, broker: KafkaBroker | None = None) -> None:
         self._folder = folder
-        self._broker = KafkaBroker(folder / "broker", PARTITIONS)
+        self._broker = broker or KafkaBroker(folder / "broker", PARTITIONS)
 
     def __enter__(self) -> Self:
         self._broker.__enter__()
@@ -98,6 +110,9 @@ class KafkaHubs:
 
     def __exit__(self, *error: object) -> None:
         self._broker.__exit__(*error)
+
+    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._broker.restart(meanwhile)
 
     def source(self) -> dict[str, Any]:
         kafka = {
@@ -126,22 +141,29 @@ class KafkaHubs:
     def events(self) -> list[LoggedEvent]:
         from datetime import UTC, datetime
 
-        from confluent_kafka import Consumer, TopicPartition
+        from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-        consumer = Consumer({**self._broker.client_options(), "group.id": "reads-back", "enable.auto.commit": False})
-        places = [TopicPartition(hub, p, 0) for hub, count in PARTITIONS.items() for p in range(count)]
-        wanted = sum(consumer.get_watermark_offsets(place, timeout=READ_SECONDS)[1] for place in places)
-        consumer.assign(places)
-        messages = consumer.consume(wanted, timeout=READ_SECONDS) if wanted else []
+        options = {"group.id": "reads-back", "enable.auto.commit": False, "enable.partition.eof": True}
+        consumer = Consumer({**self._broker.client_options(), **options})
+        consumer.assign([TopicPartition(hub, p, 0) for hub, count in PARTITIONS.items() for p in range(count)])
+        messages, left = [], sum(PARTITIONS.values())
+        while left:
+            message = consumer.poll(READ_SECONDS)
+            assert message is not None, f"{left} partitions could not be read to their end"
+            if message.error() is None:
+                messages.append(message)
+            else:
+                # The end of a partition, which transactions may have put behind its last record.
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                left -= 1
         consumer.close()
-        assert len(messages) == wanted, f"only {len(messages)} of {wanted} records could be read back"
         return [
             LoggedEvent(
                 m.topic(),
                 str(m.partition()),
                 m.offset(),
                 datetime.fromtimestamp(m.timestamp()[1] / 1e3, UTC),
-                m.value(),
+                m.value() or b"",
             )
             for m in messages
         ]

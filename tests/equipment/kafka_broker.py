@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -116,6 +116,16 @@ class KafkaBroker:
 
     def __enter__(self) -> Self:
         self._write_files()
+        self._start()
+        return self
+
+    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Be killed, and start again under the same address with the same data."""
+        self.__exit__()
+        meanwhile()
+        self._start()
+
+    def _start(self) -> None:
         log = (self._folder / "broker.log").open("ab")
         with log:
             self._process = subprocess.Popen(
@@ -128,7 +138,6 @@ class KafkaBroker:
         except BaseException:
             self.__exit__()
             raise
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:

@@ -99,7 +99,8 @@ class Recomputation:
 
     def _range(self, one: Mapping[str, Any]) -> list[LoggedEvent]:
         log = self._events[one["hub"], one["partition"]]
-        return [log[offset] for offset in range(one["first"], one["last"] + 1)]
+        # A number that no event has is left out, and so not in the count that is compared with that of batches.
+        return [log[offset] for offset in range(one["first"], one["last"] + 1) if offset in log]
 
     def _judge(self, event: LoggedEvent) -> Judged:
         is_feedback = event.hub.removesuffix(":backfill") == self._settings.source.feedback_hub

@@ -3,7 +3,9 @@ import io
 
 import pytest
 from confluent_kafka import Producer
+from equipment.hubs import PARTITIONS, KafkaHubs
 from equipment.kafka_broker import KafkaBroker, TokenRules
+from equipment.live_stream import LiveStream
 from equipment.token_endpoint import CLIENT_ID, CLIENT_SECRET, ISSUER, TokenEndpoint
 
 from pegel.conf.settings import KafkaOauthSettings, KafkaSettings, SourceSettings
@@ -26,7 +28,7 @@ def endpoint():
 def broker(tmp_path_factory, endpoint):
     folder = tmp_path_factory.mktemp("kafka")
     tokens = TokenRules(endpoint.write_keys(folder / "keys.json"), AUDIENCE, ISSUER)
-    with KafkaBroker(folder, {"predictions": 3, "feedback": 2}, tokens=tokens) as broker:
+    with KafkaBroker(folder, PARTITIONS, tokens=tokens) as broker:
         yield broker
 
 
@@ -152,3 +154,35 @@ def test_a_broker_whose_certificate_nobody_vouches_for_is_refused_and_explained(
     untrusting = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"truststore_pem": None})})
     error, explained = refusal(untrusting, spark, tmp_path, "untrusted")
     assert "shows a certificate that is not trusted: check source.kafka.truststore_pem" in explained, error
+
+
+def send_in_a_transaction(broker, count):
+    """Each ends with a mark that takes a number of its own and is no event."""
+    producer = Producer({**broker.client_options(), "transactional.id": "a-producer"})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    for i in range(count):
+        producer.produce("predictions", b'{"in a transaction": %d}' % i, partition=0)
+    producer.commit_transaction(60)
+
+
+def test_a_broker_that_restarts_under_the_stream_costs_no_event_and_marks_of_transactions_are_no_loss(
+    broker, spark, tmp_path
+):
+    hubs = KafkaHubs(tmp_path, broker)
+    send_in_a_transaction(broker, 3)
+    stream = LiveStream(spark, hubs, tmp_path)
+    stream.send(30)
+    before = hubs.events()
+    stream.start()
+    try:
+        stream.wait_until_read(len(before))
+        hubs.restart()
+        stream.send(30)
+        stream.wait_until_read(len(before) + 30)
+    finally:
+        stream.stop()
+    assert stream.differences(hubs.events()) == []
+    (gap,) = stream.tables.read("gaps")
+    assert (gap["cause"], gap["first_offset"]) == ("no_event", gap["last_offset"])
+    assert gap["first_offset"] not in {e.offset for e in hubs.events() if e.place[:2] == ("predictions", "0")}

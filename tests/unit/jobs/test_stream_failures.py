@@ -14,10 +14,25 @@ def test_an_error_on_purpose_is_told_as_it_is() -> None:
 
 
 def test_any_other_failure_of_a_micro_batch_is_one_sentence_without_a_trace() -> None:
-    told = explain_failure(WRAPPED, OSError("No space left on device\nsecond line"), Settings())
+    told = explain_failure(WRAPPED, OSError("Input/output error\nsecond line"), Settings())
     assert isinstance(told, OutsideError)
-    assert "a micro-batch ended the stream: No space left on device; nothing is lost" in str(told)
+    assert "a micro-batch ended the stream: Input/output error; nothing is lost" in str(told)
     assert "\n" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (StreamingQueryException("terminated: No space left on device\n\tat a.b.C"), None),
+        (WRAPPED, OutsideError("could not append to 'profiles': Generic error: No space left on device (os error 28)")),
+    ],
+)
+def test_a_full_disk_is_told_with_where_it_is(error: StreamingQueryException, failure: Exception | None) -> None:
+    told = str(explain_failure(error, failure, Settings()))
+    assert told == (
+        "there is no room left on the disk of .pegel/tables or .pegel/tables/_checkpoints/stream; make room, then start"
+        " the job again: nothing is lost and it goes on"
+    )
 
 
 def test_a_failure_of_the_source_names_the_kind_of_source() -> None:
