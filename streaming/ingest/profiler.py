@@ -82,7 +82,7 @@ class Profiler:
         """Count new predictions of a micro-batch, as partials of this kind. One Spark action."""
         grids_of = self._grids.grids_of(versions)
         window_seconds = self._settings.window_seconds
-        sums = event_sums(predictions, grids_of, self._segments.of_event(), window_seconds).toArrow()
+        sums = event_sums(predictions, grids_of, self._segments, window_seconds).toArrow()
         grid_of = {grid.grid: grid for grid in grids_of.values()}
         return event_partials(sums, grid_of, window_seconds, self._settings.max_category_names, batch_id, kind=kind)
 
@@ -110,7 +110,7 @@ class Profiler:
             labels_of(self._stored("feedback", batch_id, LABEL_COLUMNS, of_label)),
             labels_of(feedback),
         )
-        sums = label_sums(changes, self._segments.of_event(), self._settings.window_seconds).toArrow()
+        sums = label_sums(changes, self._segments, self._settings.window_seconds).toArrow()
         everywhere = sums.filter(pc.equal(sums["segment"], ALL))
         joined, waited = (pc.sum(everywhere[name]).as_py() or 0 for name in ("joined", "waited"))
         partials = label_partials(sums, self._grids.grids_of, self._settings.window_seconds, batch_id)

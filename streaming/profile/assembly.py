@@ -31,12 +31,12 @@ def event_partials(
     """
     tallies: dict[tuple[Any, ...], Tally] = defaultdict(Tally)
     enqueued: dict[tuple[Any, ...], tuple[datetime | None, datetime | None]] = {}
-    for *where, grid, key, name, n, q, q2, first, last in _rows(sums, SUMS):
+    for *where, grid, key, name, n, q, q2, first, last in _rows(_added(sums), SUMS):
         place = (*where, grid)
         tally = tallies[place]
         if key < 0:
             tally.counts[COUNTERS[-1 - key]] = n
-            # Every event has these tokens, so their times are those of all events.
+            # Every event has these counters, so their times are those of all events.
             enqueued[place] = (first, last) if kind == LIVE else (None, None)
             continue
         number, code = divmod(key, KEYS)
@@ -97,6 +97,14 @@ def most_frequent(names: Counter[str], at_most: int) -> Counter[str]:
     if rest := names.total() - kept.total():
         kept[grids.OTHER_NAME] = rest
     return kept
+
+
+def _added(sums: pa.Table) -> pa.Table:
+    """One row for each place, key and name."""
+    keys = [*WHERE, "grid", "key", "name"]
+    how = {"n": "sum", "q": "sum", "q2": "sum", "first_enqueued": "min", "last_enqueued": "max"}
+    added = sums.group_by(keys).aggregate(list(how.items()))
+    return added.rename_columns({f"{name}_{function}": name for name, function in how.items()})
 
 
 def _rows(table: pa.Table, columns: Iterable[str]) -> Iterator[tuple[Any, ...]]:

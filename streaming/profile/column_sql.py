@@ -14,7 +14,11 @@ _SPACES = r"(?U)[\\s\\x1c-\\x1f]+"
 
 def words_of(text: str) -> str:
     """SQL for how many words the SQL column of this name holds; null for null."""
-    return f"size(filter(split({text}, '{_SPACES}'), word -> word <> ''))"
+    split = f"size(filter(split({text}, '{_SPACES}'), word -> word <> ''))"
+    # Most texts are ASCII with one space between two words, and counting spaces takes a fourth of the time.
+    odd = f"{text} RLIKE '[^ -~]' OR contains({text}, '  ') OR startswith({text}, ' ') OR endswith({text}, ' ')"
+    spaces = f"octet_length({text}) - octet_length(replace({text}, ' ', ''))"
+    return f"CASE WHEN {odd} OR {text} = '' THEN {split} ELSE {spaces} + 1 END"
 
 
 _NUMBERS = {
@@ -59,8 +63,8 @@ def value_of(column: GridColumn) -> str:
     return f"CAST({known[column.source]} AS DOUBLE)" if numeric else known[column.source]
 
 
-def cell_of(value: str, column: GridColumn) -> str:
-    """SQL for the cell of a value, or its code.
+def position_of(value: str, column: GridColumn) -> str:
+    """SQL for where a value lies, in cells from the grid's lower end: a double, null for null.
 
     Args:
         value: name of the SQL column that holds it.
@@ -68,13 +72,27 @@ def cell_of(value: str, column: GridColumn) -> str:
     """
     # Java's asinh loses digits below 0, and what is symmetric here must be so there.
     unit = f"(({value} - {_double(column.center)}) / {_double(column.scale)})"
-    y = f"((signum({unit}) * asinh(abs({unit})) + {grids.HALF_RANGE}D) * {grids.CELLS_PER_UNIT}D)"
+    return f"(signum({unit}) * asinh(abs({unit})) + {grids.HALF_RANGE}D) * {grids.CELLS_PER_UNIT}D"
+
+
+def cell_of(value: str, position: str) -> str:
+    """SQL for the cell of a value, or its code.
+
+    Args:
+        value: name of the SQL column that holds it.
+        position: that of :func:`position_of`; a column too, or the logarithm in it is taken several times.
+    """
     return (
         f"CASE WHEN {value} IS NULL THEN {grids.MISSING} "
         f"WHEN isnan({value}) OR abs({value}) = double('Infinity') THEN {grids.NON_FINITE} "
-        f"WHEN {y} < 0 THEN {grids.BELOW} WHEN {y} >= {grids.CELLS} THEN {grids.ABOVE} "
-        f"ELSE CAST(floor({y}) AS INT) END"
+        f"WHEN {position} < 0 THEN {grids.BELOW} WHEN {position} >= {grids.CELLS} THEN {grids.ABOVE} "
+        f"ELSE CAST(floor({position}) AS INT) END"
     )
+
+
+def on_grid(value: str, position: str) -> str:
+    """SQL for whether a value has a cell; the arguments are those of :func:`cell_of`."""
+    return f"{position} >= 0 AND {position} < {grids.CELLS} AND NOT isnan({value})"
 
 
 def q_of(value: str, column: GridColumn) -> str:

@@ -1,6 +1,6 @@
 """Counting new events on their grids: DataFrame → DataFrame, in the JVM.
 
-Each event becomes a few tokens per segment, one per counter and watched column, and tokens are summed.
+Each event becomes one whole number for each watched column, and these are grouped and counted.
 Sums are of integers, so neither the order nor the split of the events matters. :mod:`pegel.streaming.profile.assembly`
 puts the sums together to partials.
 """
@@ -14,10 +14,14 @@ from pyspark.sql import functions as F  # noqa: N812
 from pegel.schemas import grids
 from pegel.schemas.grids import DEFAULT_GRID, Grid, GridColumn
 from pegel.schemas.partials import CORRECT, ERRORS, EVENTS, INPUT_TOKENS, LABELLED, OUTPUT_TOKENS
-from pegel.streaming.profile.column_sql import cell_of, name_of, q_of, value_of
+from pegel.streaming.profile.column_sql import cell_of, name_of, on_grid, position_of, q_of, value_of
+from pegel.streaming.profile.segments import Segments
 
 Version = tuple[str, str]
 """(model, version)."""
+
+Numbered = Sequence[tuple[int, GridColumn]]
+"""The columns of a grid with their places."""
 
 _COUNTERS = {
     EVENTS: "1L",
@@ -26,12 +30,14 @@ _COUNTERS = {
     OUTPUT_TOKENS: "coalesce(output_tokens, 0L)",
 }
 COUNTERS = tuple(_COUNTERS)
-"""The general counters; the token of the j-th has the key -1 - j."""
+_COUNTED = tuple(f"{sql} AS {name}" for name, sql in _COUNTERS.items())
+"""The general counters; the j-th has the key -1 - j."""
 
 KEYS = 2048
 FIRST_CODE = -grids.ABOVE
-"""The token of the i-th column has the key ``i * KEYS + FIRST_CODE`` plus the cell; codes of cells begin at -4."""
+"""A cell of the i-th column has the key ``i * KEYS + FIRST_CODE`` plus the cell; codes of cells begin at -4."""
 
+PLACE = ("model", "version", "window_start")
 WHERE = ("model", "version", "segment", "window_start")
 SUMS = (*WHERE, "grid", "key", "name", "n", "q", "q2", "first_enqueued", "last_enqueued")
 LABEL_SUMS = (*WHERE, LABELLED, CORRECT, "joined", "waited")
@@ -43,98 +49,117 @@ def window_start(time: str, window_seconds: int) -> Column:
     return F.expr(f"timestamp_micros(unix_micros({time}) - pmod(unix_micros({time}), {micros}L))")
 
 
-def event_sums(events: DataFrame, grids_of: Mapping[Version, Grid], segments: Column, window_seconds: int) -> DataFrame:
-    """The summed tokens of new predictions.
+def event_sums(
+    events: DataFrame, grids_of: Mapping[Version, Grid], segments: Segments, window_seconds: int
+) -> DataFrame:
+    """What new predictions sum up to.
 
     Args:
         events: rows of ``predictions``; every one is counted once in the segment ``*``.
         grids_of: the grid of each version that has events here.
-        segments: the array of an event's segments.
+        segments: what an event is counted in besides ``*``.
         window_seconds: length of the base windows.
 
     Returns:
-        :data:`SUMS`: how often (``n``) a key and, of a category, a name came within a window and segment, with the sums
-        of the values on the grid's scale and of their squares.
+        :data:`SUMS`: of a general counter its sum ``n`` and the first and last enqueued time; of a cell or a name how
+        often (``n``) it came, of a cell with the sums of the values on the grid's scale and of their squares. Rows of
+        the same place, key and name may be several and add up.
     """
     registered = {version: grid for version, grid in grids_of.items() if grid.grid != DEFAULT_GRID}
     by_grid: dict[str, list[Version]] = {}
     for version, grid in registered.items():
         by_grid.setdefault(grid.grid, []).append(version)
-    base = events.withColumn("segment", segments).withColumn("window_start", window_start("event_time", window_seconds))
-    frames = [_on_grid(base.where(_is_one_of(versions)), registered[versions[0]]) for versions in by_grid.values()]
+    base = segments.named(events).withColumn("window_start", window_start("event_time", window_seconds))
+    place = (*PLACE, *segments.names)
+    frames = [_on_grid(base.where(_is_one_of(v)), registered[v[0]], place) for v in by_grid.values()]
     if len(registered) < len(grids_of):
         rest = base.where(~_is_one_of(list(registered))) if registered else base
-        frames.append(_on_grid(rest, grids.default_grid("")))
-    return reduce(DataFrame.union, frames)
+        frames.append(_on_grid(rest, grids.default_grid(""), place))
+    return _by_segment(reduce(DataFrame.union, frames), segments).select(*SUMS)
 
 
-def label_sums(changes: DataFrame, segments: Column, window_seconds: int) -> DataFrame:
+def label_sums(changes: DataFrame, segments: Segments, window_seconds: int) -> DataFrame:
     """What labels change, in the window and the segments of the prediction that they are about.
 
     Args:
         changes: see :func:`pegel.streaming.ingest.labels.label_changes`.
-        segments: the array of a prediction's segments.
+        segments: what a prediction is counted in besides ``*``.
         window_seconds: length of the base windows.
 
     Returns:
         :data:`LABEL_SUMS`.
     """
-    rows = changes.select(
-        "model",
-        "version",
-        F.explode(segments).alias("segment"),
-        window_start("event_time", window_seconds).alias("window_start"),
-        *LABEL_SUMS[len(WHERE) :],
-    )
-    return rows.groupBy(*WHERE).agg(*(F.sum(name).alias(name) for name in LABEL_SUMS[len(WHERE) :]))
+    base = segments.named(changes).withColumn("window_start", window_start("event_time", window_seconds))
+    sums = (F.sum(name).alias(name) for name in LABEL_SUMS[len(WHERE) :])
+    groups = _by_segment(base.groupBy(*PLACE, *segments.names).agg(*sums), segments)
+    return groups.groupBy(*WHERE).agg(*(F.sum(name).alias(name) for name in LABEL_SUMS[len(WHERE) :]))
 
 
-def _on_grid(events: DataFrame, grid: Grid) -> DataFrame:
+def _by_segment(groups: DataFrame, segments: Segments) -> DataFrame:
+    """Give the sums of events that lie in the same segments to each of these.
+
+    So an event is counted once, and not once for each of its segments.
+    """
+    return groups.withColumn("segment", F.explode(segments.of_event()))
+
+
+def _on_grid(events: DataFrame, grid: Grid, place: Sequence[str]) -> DataFrame:
     numbered = list(enumerate(grid.columns))
-    kept = ["model", "version", "segment", "window_start", "enqueued_time"]
-    counters = [f"{sql} AS {name}" for name, sql in _COUNTERS.items()]
-    rows = events.selectExpr(*kept, *counters, *(f"{value_of(column)} AS v{i}" for i, column in numbered))
-    rows = rows.selectExpr(
-        *kept, *_COUNTERS, *(_counted_under(i, column) for i, column in numbered), *_values(numbered)
+    values = events.selectExpr(
+        *place, "enqueued_time", *(f"{value_of(column)} AS v{i}" for i, column in numbered), *_COUNTED
     )
-    tokens = ", ".join([*_counter_tokens(), *(_token(i, column) for i, column in numbered)])
-    rows = rows.selectExpr(*kept, f"array({tokens}) AS tokens")
-    rows = rows.withColumn("segment", F.explode("segment")).selectExpr(*kept, "inline(tokens)")
-    return (
-        rows.groupBy(*WHERE, F.lit(grid.grid).alias("grid"), "key", "name")
-        .agg(
-            F.sum("n").alias("n"),
-            F.sum("q").alias("q"),
-            F.expr("sum(q * q) AS q2"),
-            F.min("enqueued_time").alias("first_enqueued"),
-            F.max("enqueued_time").alias("last_enqueued"),
-        )
-        .select(*SUMS)
+    frames = [_counters(values, place), _cells(values, numbered, place), _names(values, numbered, place)]
+    groups = reduce(DataFrame.union, (frame for frame in frames if frame is not None))
+    return groups.withColumn("grid", F.lit(grid.grid))
+
+
+def _counters(values: DataFrame, place: Sequence[str]) -> DataFrame:
+    sums = [f"sum({name}) AS {name}" for name in COUNTERS]
+    times = [f"{of}(enqueued_time) AS {name}" for of, name in (("min", "first_enqueued"), ("max", "last_enqueued"))]
+    groups = values.groupBy(*place).agg(*(F.expr(one) for one in (*sums, *times)))
+    rows = ", ".join(_row(str(-1 - j), n=name, times=True) for j, name in enumerate(COUNTERS))
+    return groups.selectExpr(*place, f"inline(array({rows}))")
+
+
+def _cells(values: DataFrame, numbered: Numbered, place: Sequence[str]) -> DataFrame | None:
+    """How often each cell came, and the sums of the values in it."""
+    numeric = [(i, column) for i, column in numbered if column.kind == grids.NUMERIC]
+    if not numeric:
+        return None
+    positions = (f"{position_of(f'v{i}', column)} AS y{i}" for i, column in numeric)
+    rows = values.selectExpr(*place, *(f"v{i}" for i, _ in numeric), *positions)
+    cells = ", ".join(
+        f"named_struct('key', {_base(i)} + {cell_of(f'v{i}', f'y{i}')}, "
+        f"'q', CASE WHEN {on_grid(f'v{i}', f'y{i}')} THEN {q_of(f'v{i}', column)} END)"
+        for i, column in numeric
     )
-
-
-def _counted_under(i: int, column: GridColumn) -> str:
-    return f"{cell_of(f'v{i}', column) if column.kind == grids.NUMERIC else name_of(f'v{i}', column)} AS c{i}"
-
-
-def _values(numbered: Sequence[tuple[int, GridColumn]]) -> list[str]:
-    return [f"v{i}" for i, column in numbered if column.kind == grids.NUMERIC]
-
-
-def _counter_tokens() -> list[str]:
-    return [_struct(str(-1 - j), "NULL", name, "NULL") for j, name in enumerate(_COUNTERS)]
-
-
-def _token(i: int, column: GridColumn) -> str:
-    if column.kind != grids.NUMERIC:
-        return _struct(str(_base(i)), f"c{i}", "1L", "NULL")
-    return _struct(f"{_base(i)} + c{i}", "NULL", "1L", f"CASE WHEN c{i} >= 0 THEN {q_of(f'v{i}', column)} END")
-
-
-def _struct(key: str, name: str, n: str, q: str) -> str:
-    return (
-        f"named_struct('key', CAST({key} AS INT), 'name', CAST({name} AS STRING), 'n', {n}, 'q', CAST({q} AS BIGINT))"
+    rows = rows.selectExpr(*place, f"inline(array({cells}))")
+    groups = rows.groupBy(*place, "key").agg(
+        F.count(F.lit(1)).alias("n"), F.sum("q").alias("q"), F.expr("sum(q * q) AS q2")
     )
+    return groups.selectExpr(*place, f"inline(array({_row('key', n='n', q='q', q2='q2')}))")
+
+
+def _names(values: DataFrame, numbered: Numbered, place: Sequence[str]) -> DataFrame | None:
+    """How often each name came."""
+    categorical = [(i, column) for i, column in numbered if column.kind != grids.NUMERIC]
+    if not categorical:
+        return None
+    named = (f"named_struct('key', {_base(i)}, 'name', {name_of(f'v{i}', column)})" for i, column in categorical)
+    rows = values.selectExpr(*place, f"inline(array({', '.join(named)}))")
+    groups = rows.groupBy(*place, "key", "name").count()
+    return groups.selectExpr(*place, f"inline(array({_row('key', name='name', n='count')}))")
+
+
+def _row(
+    key: str, *, name: str = "NULL", n: str = "NULL", q: str = "NULL", q2: str = "NULL", times: bool = False
+) -> str:
+    """The columns of :data:`SUMS` that follow a place."""
+    values = {"key": f"CAST({key} AS INT)", "name": f"CAST({name} AS STRING)"}
+    values |= {column: f"CAST({sql} AS BIGINT)" for column, sql in (("n", n), ("q", q), ("q2", q2))}
+    values |= {column: column if times else "CAST(NULL AS TIMESTAMP)" for column in ("first_enqueued", "last_enqueued")}
+    fields = ", ".join(f"'{column}', {sql}" for column, sql in values.items())
+    return f"named_struct({fields})"
 
 
 def _base(i: int) -> int:
