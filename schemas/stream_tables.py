@@ -112,7 +112,8 @@ CATEGORICAL = "map<string,map<string,bigint>>"
 
 PROFILES = Table(
     "profiles",
-    "a partial: what one micro-batch adds to one window and segment; signed integers that add up",
+    "a partial: what one micro-batch adds to one window and segment; signed integers that add up. Beyond the replay "
+    "retention: the sum of many, see maintain.md",
     ("model", "version", "segment", "window_start", "window_s", "grid", "batch_id", "kind"),
     "stream",
     (
