@@ -16,7 +16,7 @@ from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.schemas import grids
 from pegel.schemas.grids import Grid, GridColumn, grid_from_row
 from pegel.schemas.model_io import Answer
-from pegel.schemas.partials import Tally, tally_to_row
+from pegel.schemas.partials import CORRECT_CELLS, Tally, tally_to_row
 from pegel.streaming.statistics.counting import count, learn_grid
 from pegel.tables.delta import DeltaTables
 
@@ -125,9 +125,24 @@ def outside_share(tally: Tally, column: GridColumn) -> float:
     return outside / (total - missing) if total > missing else 0.0
 
 
-def make_baseline(model: str, version: str, grid: Grid, values: Values) -> Baseline:
-    """Count a baseline; its id is a hash of the content."""
+def make_baseline(
+    model: str, version: str, grid: Grid, values: Values, right: Sequence[bool] | None = None
+) -> Baseline:
+    """Count a baseline; its id is a hash of the content.
+
+    Args:
+        model: name of the registered model.
+        version: of the model.
+        grid: where the cells lie.
+        values: by the columns' names, one a row.
+        right: whether the answer was right, one a row: then the baseline also says how often answers with a confidence
+            are, from which the stream estimates the accuracy without labels.
+    """
     tally = count(values, grid)
+    confidence = next((column for column in grid.columns if column.source == "confidence"), None)
+    if right is not None and confidence is not None:
+        of_right = [value for value, hit in zip(values[confidence.name], right, strict=True) if hit]
+        tally.cells[CORRECT_CELLS] = count({confidence.name: of_right}, grid).cells[confidence.name]
     content = json.dumps([model, version, grid.grid, tally_to_row(tally)], sort_keys=True)
     return Baseline(hashlib.sha256(content.encode()).hexdigest()[:16], version, grid, tally)
 

@@ -106,7 +106,8 @@ def register(
         watched = adapter.watched(answers)
         values = watched_values(watched, texts, answers, measure_latencies_ms(loaded, texts))
         grid = choose_grid(known_grids(tables, registry.model), registry.model, watched, values)
-        baseline = make_baseline(registry.model, version, grid, values)
+        right = [answer.output == row.label for answer, row in zip(answers, validation, strict=True)]
+        baseline = make_baseline(registry.model, version, grid, values, right)
         store(tables, baseline, source=origin.source, now=now())
         found = baseline.baseline_id, grid.grid
     registry.set_tags(version, {model_io.TAG_BASELINE: found[0], model_io.TAG_GRID: found[1]})

@@ -4,6 +4,8 @@
 EVENTS = "events"
 ERROR_RATE = "error_rate"
 ACCURACY = "accuracy"
+ESTIMATED_ACCURACY = "estimated_accuracy"
+"""Without labels, against the baseline of the same version; null where events lie outside the baseline's support."""
 INPUT_TOKENS = "input_tokens"
 OUTPUT_TOKENS = "output_tokens"
 LATENCY = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
@@ -15,6 +17,8 @@ SD = "sd"
 NULL_RATE = "null_rate"
 
 # About one column, against the baseline of the same version.
+WEAK_ANSWER_SHARE = "weak_answer_share"
+"""Of the confidence: the share of answers as unsure as the baseline's 5 % most unsure ones."""
 PSI = "psi"
 JENSEN_SHANNON = "jensen_shannon"
 KS = "ks"

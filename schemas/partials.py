@@ -25,6 +25,10 @@ OUTPUT_TOKENS = "output_tokens"
 ALL = "*"
 """The segment of all events."""
 
+CORRECT_CELLS = "__correct__"
+"""Among the cells of a baseline: its answers that were right, by the cell of their confidence. No column has the
+name."""
+
 MERGED_SECONDS = 60
 """Windows so long are what is left of shorter ones whose partials are no longer kept for each micro-batch; a window
 that does not divide a minute stays as it is."""

@@ -35,7 +35,7 @@ class Calibration:
 
 
 def isotonic(hits: IntArray, rows: IntArray) -> Calibration:
-    """The ascending probabilities that fit best, by scikit-learn's isotonic regression; the usual choice.
+    """The ascending probabilities that fit best, by isotonic regression; the usual choice.
 
     Cells whose fitted rates are equal are a block. A cell that had no row lies on the line between its neighbours, as
     in scikit-learn, and belongs to the nearest block below it; beyond the first and the last the rate stays.
@@ -60,16 +60,15 @@ def isotonic(hits: IntArray, rows: IntArray) -> Calibration:
         >>> made.rates.round(9).tolist(), made.blocks.tolist(), made.rows.tolist()
         ([0.45, 0.45, 0.675, 0.9], [0, 0, 0, 1], [200.0, 100.0])
     """
-    from sklearn.isotonic import IsotonicRegression
+    from scipy.optimize import isotonic_regression
 
     cells, shares = _occupied(hits, rows)
-    model: Any = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    fitted: FloatArray = model.fit(cells, shares, sample_weight=rows[cells]).predict(cells)
-    # Equal to the last digit within a block, as scikit-learn pools.
-    block_of_occupied = np.concatenate([[0], np.cumsum(np.diff(fitted) > 0)])
-    blocks = block_of_occupied[np.maximum(np.searchsorted(cells, np.arange(rows.size), side="right") - 1, 0)]
-    rates: FloatArray = np.asarray(model.predict(np.arange(rows.size)), dtype=np.float64)
-    return Calibration(rates, blocks, np.bincount(block_of_occupied, weights=rows[cells]).astype(np.float64))
+    fitted = isotonic_regression(shares, weights=rows[cells])
+    # Which block each cell with rows is in; a cell without any is in that of the last one below it.
+    of_occupied = np.repeat(np.arange(fitted.weights.size), np.diff(fitted.blocks))
+    blocks = of_occupied[np.maximum(np.searchsorted(cells, np.arange(rows.size), side="right") - 1, 0)]
+    rates: FloatArray = np.interp(np.arange(rows.size), cells, fitted.x)
+    return Calibration(rates, blocks, np.asarray(fitted.weights, dtype=np.float64))
 
 
 def platt(hits: IntArray, rows: IntArray, confidences: FloatArray) -> Calibration:

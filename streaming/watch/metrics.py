@@ -15,6 +15,7 @@ from pegel.streaming.statistics.cells import IntArray, Moments, dense, moments, 
 from pegel.streaming.statistics.intervals import Interval, mean_interval, quantile_interval, wilson
 from pegel.streaming.statistics.null_tests import mean_p_value, rate_p_value
 from pegel.streaming.watch.drift import drift_numbers
+from pegel.streaming.watch.estimates import estimate_numbers
 from pegel.streaming.watch.number import Number
 from pegel.streaming.watch.reference import ColumnBaseline, Comparison
 from pegel.streaming.watch.windows import Revision, WindowSum
@@ -81,6 +82,8 @@ def _column_numbers(window: WindowSum, comparison: Comparison | None) -> Iterato
             yield from _null_rate(names.get(grids.MISSING_NAME, 0), sum(names.values()), column, baseline)
         if baseline is not None and column.drift:
             yield from drift_numbers(tally, baseline)
+        if baseline is not None and comparison is not None and baseline is comparison.confidence:
+            yield from estimate_numbers(values_of(dense(tally.cells.get(column.name, {}))), baseline, comparison)
 
 
 def _columns(window: WindowSum, comparison: Comparison | None) -> list[tuple[GridColumn, ColumnBaseline | None, Tally]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pegel.schemas import grids
 from pegel.schemas.grids import Grid, GridColumn
-from pegel.schemas.partials import Tally
+from pegel.schemas.partials import CORRECT_CELLS, Tally
 from pegel.streaming.statistics.alarm import ColumnTest
 from pegel.streaming.statistics.cells import (
     MISSING_LABEL,
@@ -20,6 +20,9 @@ from pegel.streaming.statistics.cells import (
     values_of,
 )
 from pegel.streaming.statistics.dispersion import Dispersion
+from pegel.streaming.statistics.probability_calibration import FEWEST_ROWS, Calibration, isotonic
+
+_CONFIDENCE_SOURCE = "confidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,10 @@ class Comparison:
         self.columns = {column.name: _prepared(column, reference) for column in reference.grid.columns}
         self.watched = tuple(c.name for c in reference.grid.columns if c.drift)
         """The columns that may ring."""
+        self.confidence = next((c for c in self.columns.values() if c.column.source == _CONFIDENCE_SOURCE), None)
+        """The column of the confidence; None if the model has none."""
+        self.correctness = _correctness(reference, self.confidence)
+        """How often an answer with a confidence is right; None if the baseline does not know it of enough answers."""
 
     @property
     def grid_id(self) -> str:
@@ -88,6 +95,13 @@ class Comparison:
     def bin(self, tally: Tally) -> dict[str, IntArray]:
         """The counts of each watched column per bin."""
         return {name: self.columns[name].bins.count(tally) for name in self.watched}
+
+
+def _correctness(reference: Reference, confidence: ColumnBaseline | None) -> Calibration | None:
+    right = reference.baseline.cells.get(CORRECT_CELLS)
+    if right is None or confidence is None or confidence.values.sum() < FEWEST_ROWS:
+        return None
+    return isotonic(values_of(dense(right)), confidence.values)
 
 
 def _prepared(column: GridColumn, reference: Reference) -> ColumnBaseline:
