@@ -42,8 +42,10 @@ class EventHubsSettings(_Section):
     starting_position: Literal["earliest", "latest"] = "earliest"
     """Where a new checkpoint starts."""
     fail_on_data_loss: bool = True
-    """Whether the stream stops when the hub let events go that were not read yet; else it warns and goes on."""
+    """Whether the stream stops when the hub let events go that were not read yet; else it goes on, and the table
+    ``gaps`` says which."""
     receive_timeout_seconds: int = Field(default=60, gt=0)
+    """How long a hub that is silent or away is waited for."""
 
 
 class KafkaOauthSettings(_Section):
