@@ -1,8 +1,10 @@
 """A checkpoint that lost or bent a file: the stream goes on as if nothing had been, or says what is wrong."""
 
+import shutil
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -23,29 +25,17 @@ PER_FILE = 40
 class Stream:
     """A stream of files that takes what there is and ends, as often as it is started."""
 
-    def __init__(self, spark, folder):
-        self._spark, self._events, self._files = spark, folder / "events", 0
+    def __init__(self, spark, events, root):
+        self._spark, self.root = spark, root
         self.settings = Settings.model_validate(
             {
-                "storage": {"root": str(folder / "tables")},
-                "source": {"kind": "files", "files": {"path": str(self._events), "max_files_per_trigger": 1}},
+                "storage": {"root": str(root)},
+                "source": {"kind": "files", "files": {"path": str(events), "max_files_per_trigger": 1}},
                 "watch": {"block_min_events": 20},
             }
         )
-        self._seeded = seeded_events(29, datetime(2026, 11, 25, tzinfo=UTC), 10_000)
         self.tables = DeltaTables(self.settings.storage.root)
         create_tables(self.tables)
-
-    def add_file(self):
-        bodies = {"predictions": [], "feedback": []}
-        for _ in range(PER_FILE):
-            event = next(self._seeded)
-            # A line feed would be the end of the event.
-            bodies["feedback" if event.hub == FEEDBACK else "predictions"].append(event.body.replace(b"\n", b" "))
-        for hub, lines in bodies.items():
-            (self._events / hub).mkdir(parents=True, exist_ok=True)
-            (self._events / hub / f"{self._files}.jsonl").write_bytes(b"\n".join(lines))
-        self._files += 1
 
     def run(self):
         loop = _Loop(threading.Event(), lambda: None)
@@ -62,13 +52,50 @@ class Stream:
         }
 
 
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """The folder that the stream reads."""
+    folder = tmp_path_factory.mktemp("events")
+    for number in range(2):
+        add_file(folder, number)
+    return folder
+
+
 @pytest.fixture
-def stream(spark, tmp_path):
-    stream = Stream(spark, tmp_path)
-    for _ in range(2):
-        stream.add_file()
+def one_more_file(events):
+    """A file that no micro-batch has taken yet; it goes with the test."""
+    files = add_file(events, 2)
+    yield
+    for file in files:
+        file.unlink()
+
+
+def add_file(folder, number):
+    """Write the events of this number, a file for each hub."""
+    bodies = {"predictions": [], "feedback": []}
+    seeded = seeded_events(29, datetime(2026, 11, 25, tzinfo=UTC), (number + 1) * PER_FILE)
+    for event in islice(seeded, number * PER_FILE, None):
+        # A line feed would be the end of the event.
+        bodies["feedback" if event.hub == FEEDBACK else "predictions"].append(event.body.replace(b"\n", b" "))
+    files = [folder / hub / f"{number}.jsonl" for hub in bodies]
+    for file, lines in zip(files, bodies.values(), strict=True):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"\n".join(lines))
+    return files
+
+
+@pytest.fixture(scope="module")
+def two_micro_batches(spark, events, tmp_path_factory):
+    """The folder of tables and checkpoint of a stream that took two micro-batches. Only read: each test has a copy."""
+    stream = Stream(spark, events, tmp_path_factory.mktemp("stream") / "tables")
     stream.run()
-    return stream
+    return stream.root
+
+
+@pytest.fixture
+def stream(spark, events, two_micro_batches, tmp_path):
+    # Neither Delta nor a checkpoint knows where it lies.
+    return Stream(spark, events, shutil.copytree(two_micro_batches, tmp_path / "tables"))
 
 
 def test_a_lost_commit_has_the_micro_batch_done_again_and_nothing_stored_twice(stream):
@@ -81,10 +108,10 @@ def test_a_lost_commit_has_the_micro_batch_done_again_and_nothing_stored_twice(s
     assert stream.checkpoint("commits/1").exists()
 
 
+@pytest.mark.usefixtures("one_more_file")
 def test_a_checkpoint_without_its_id_is_refused_before_anything_is_written(stream):
     before = stream.contents()
     stream.checkpoint("metadata").unlink()
-    stream.add_file()
     with pytest.raises(PegelError, match=r"has lost its file metadata.*storage\.checkpoint") as refused:
         stream.run()
     assert "\n" not in str(refused.value)

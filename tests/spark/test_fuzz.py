@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+from equipment.event_frames import frame_of, parsed
 from equipment.judged_events import LoggedEvent, judge
 from equipment.mutated_events import KINDS, mutated_events
 
@@ -16,19 +17,17 @@ from pegel.tables.delta import DeltaTables
 pytestmark = pytest.mark.spark
 
 ENQUEUED = datetime(2026, 11, 25, 3, tzinfo=UTC)
-SOURCE = "hub string, partition string, offset bigint, enqueued_time timestamp, body binary"
 
 
-def frame_of(spark, events):
-    rows = [("predictions", str(n % 2), n, ENQUEUED, bytearray(event.body)) for n, event in enumerate(events)]
-    return spark.createDataFrame(rows, SOURCE).repartition(2)
+def logged(events):
+    """Each in its place; its offset is its number."""
+    return [LoggedEvent("predictions", str(n % 2), n, ENQUEUED, event.body) for n, event in enumerate(events)]
 
 
 def misread(events, reasons):
     """Events whose reason is none that what happened to them allows, or not that of the reference. At most ten."""
     wrong = []
-    for n, event in enumerate(events):
-        place = LoggedEvent("predictions", str(n % 2), n, ENQUEUED, event.body)
+    for n, (event, place) in enumerate(zip(events, logged(events), strict=True)):
         reference = judge(place, is_feedback=False, future_tolerance_seconds=300).reason
         if reasons[n] not in event.reasons or reasons[n] != reference:
             wrong.append((event.kind, reasons[n], reference, event.body[:300]))
@@ -37,8 +36,8 @@ def misread(events, reasons):
 
 def test_each_event_that_something_happened_to_is_refused_for_it_or_taken_as_it_was_meant(spark):
     events = list(mutated_events(1, ENQUEUED, 5000))
-    parsed = Parser(Settings()).parse(frame_of(spark, events))
-    rows = parsed.selectExpr(
+    frame = parsed(Parser(Settings()), spark, logged(events))
+    rows = frame.selectExpr(
         "offset", "reason", "sha256 IS NOT NULL AS kept", "event_id IS NOT NULL AS has_id"
     ).collect()
     assert sorted(row.offset for row in rows) == list(range(len(events)))
@@ -54,7 +53,7 @@ def test_a_hundred_thousand_such_events_are_stored_or_kept_as_dead_letters(spark
     create_tables(tables)
     ingest = Ingest(spark, tables, Settings(), f"fuzz-{seed}", 1)
     events = list(mutated_events(seed, ENQUEUED, 25_000))
-    batch = ingest.store(Parser(Settings()).parse(frame_of(spark, events)), 0)
+    batch = ingest.store(Parser(Settings()).parse(frame_of(spark, logged(events))), 0)
     counts = batch.counts
     assert counts.received == len(events) == counts.stored + counts.dead_letters + counts.duplicates
     found = {row["offset"]: row["reason"] for row in tables.read("dead_letters", 'SELECT "offset", reason FROM t')}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from equipment.event_frames import parsed
 from equipment.judged_events import LoggedEvent, judge
 from equipment.maskable_texts import maskable_texts
 from equipment.seeded_events import FEEDBACK, seeded_events
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.spark
 ENQUEUED = datetime(2026, 11, 25, 3, 0, 0, 250_000, UTC)
 NOW = "2026-11-25T03:00:00.123456Z"
 EMAIL, KEY = "ada@example.org", "sk-abcDEF0123456789abcDEF"
-SOURCE = "hub string, partition string, offset bigint, enqueued_time timestamp, body binary"
 PREDICTION = {"event_id": "e1", "event_time": NOW, "model_name": "assistant", "model_version": "1"}
 FEEDBACK_EVENT = {"feedback_id": "f1", "event_id": "e1", "prediction_time": NOW, "feedback_time": NOW}
 OWN = {
@@ -261,11 +261,6 @@ def logged(bodies_by_hub):
     ]
 
 
-def frame_of(spark, events):
-    rows = [(e.hub, e.partition, e.offset, e.enqueued, bytearray(e.body)) for e in events]
-    return spark.createDataFrame(rows, SOURCE)
-
-
 def expected(event):
     """All columns that the parser gives to an event."""
     judged = judge(event, is_feedback=event.hub == "feedback", future_tolerance_seconds=300)
@@ -285,17 +280,17 @@ def alike(value):
 _DOUBLE = re.compile(r"-?\d\.\d+E-?\d+")
 
 
-def differences(spark, events):
+def differences(spark, events, reference):
     """What the parser says otherwise than the reference: body, column, reference, parser. One Spark action."""
     # Of a refused event only what a dead letter holds is compared; its keys may come twice, which no mapping holds.
     # Nor has Python a date for the year 0.
     fit = {name: expr(f"CASE WHEN reason IS NULL THEN {name} END") for name in {*OWN["predictions"], *OWN["feedback"]}}
-    table = Parser(Settings()).parse(frame_of(spark, events)).withColumns(fit).toArrow()
+    table = parsed(Parser(Settings()), spark, events).withColumns(fit).toArrow()
     found = {(r["hub"], r["partition"], r["offset"]): r for r in table.to_pylist(maps_as_pydicts="strict")}
     assert len(found) == len(events) == table.num_rows
     different = []
-    for event in events:
-        row, wanted = found[event.place], expected(event)
+    for event, wanted in zip(events, reference, strict=True):
+        row = found[event.place]
         compared = wanted if wanted["reason"] is None else ("reason", "sha256", "body", "record", "enqueued_time")
         different += [(event.body[:300], c, wanted[c], row[c]) for c in compared if alike(row[c]) != alike(wanted[c])]
         if (row["detail"] is None) != (row["reason"] is None):
@@ -312,8 +307,9 @@ def test_parse_gives_each_body_its_reason_or_its_values(spark):
     ]
     events = logged([(hub, body) for hub, body, _ in cases])
     wanted = [(body[:300], reason) for _, body, reason in cases]
-    assert [(e.body[:300], expected(e)["reason"]) for e in events] == wanted
-    assert differences(spark, events) == []
+    reference = [expected(event) for event in events]
+    assert [(e.body[:300], row["reason"]) for e, row in zip(events, reference, strict=True)] == wanted
+    assert differences(spark, events, reference) == []
 
 
 _TOO_RARE = {names.TOO_LARGE, names.TOO_LONG, names.NOT_FINITE, names.OLD_TIME}
@@ -324,8 +320,9 @@ def test_parse_equals_the_reference_on_generated_and_on_seeded_events(spark):
     sent = seeded_events(7, ENQUEUED, 1500)
     generated = drawn(bodies(), 1500)
     events = logged([*((FEEDBACK if e.hub == FEEDBACK else "predictions", e.body) for e in sent), *generated])
-    assert {expected(event)["reason"] for event in events} >= {None, *names.REASONS} - _TOO_RARE
-    assert differences(spark, events) == []
+    reference = [expected(event) for event in events]
+    assert {row["reason"] for row in reference} >= {None, *names.REASONS} - _TOO_RARE
+    assert differences(spark, events, reference) == []
 
 
 def second_version():
@@ -356,9 +353,9 @@ def test_versions_are_read_side_by_side_and_a_new_one_is_data(spark):
         (text(**whole | {"gen_ai.prompt": "x" * 21}), names.TOO_LONG),
         (text(**whole | {"schema_version": 3}), names.UNKNOWN_VERSION),
     ]
-    frame = frame_of(spark, logged([("predictions", body) for body, _ in cases]))
-    parsed = Parser(Settings(), second_version()).parse(frame).orderBy("offset").collect()
-    found = [row.reason or (None, row.input, row.latency_ms, row.tenant, row.extra) for row in parsed]
+    events = logged([("predictions", body) for body, _ in cases])
+    rows = parsed(Parser(Settings(), second_version()), spark, events).orderBy("offset").collect()
+    found = [row.reason or (None, row.input, row.latency_ms, row.tenant, row.extra) for row in rows]
     assert found == [wanted for _, wanted in cases]
 
 
@@ -366,7 +363,7 @@ def test_no_address_and_no_key_leaves_the_parser(spark):
     secrets = [("predictions", b) for b in GOOD] + [("feedback", b) for b in GOOD_FEEDBACK]
     secrets += [("predictions", b) for b in REFUSED[names.NOT_JSON_OBJECT]]
     secrets += [("predictions", text(note=EMAIL, key=KEY, input=f"\\u0040 {EMAIL}", schema_version=2))]
-    rows = Parser(Settings()).parse(frame_of(spark, logged(secrets))).drop("sha256").collect()
+    rows = parsed(Parser(Settings()), spark, logged(secrets)).drop("sha256").collect()
     shown = repr(rows)
     assert EMAIL not in shown
     assert KEY not in shown
@@ -381,6 +378,6 @@ def test_parse_compiles_its_code_for_the_first_batch_only(spark):
     events = logged([(e.hub, e.body) for e in seeded_events(8, ENQUEUED, 300)])
     counts = []
     for batch in (events[:100], events[100:200], events[200:]):
-        assert len(parser.parse(frame_of(spark, batch)).collect()) == 100
+        assert len(parsed(parser, spark, batch).collect()) == 100
         counts.append(compilations.getCount())
     assert counts[1] == counts[2]

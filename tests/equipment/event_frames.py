@@ -1,0 +1,30 @@
+"""Events as Spark sees them: as a source gives them, and as a micro-batch has them when they are parsed.
+
+What is parsed is kept, as ingest keeps it. So the plan of the parser ends there in every test, and Spark compiles it,
+which takes seconds, for the first of them only.
+"""
+
+import random
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from equipment.judged_events import LoggedEvent
+
+from pegel.streaming.ingest.parse import Parser
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+SOURCE = "hub string, partition string, offset bigint, enqueued_time timestamp, body binary"
+
+
+def frame_of(spark: "SparkSession", events: Iterable[LoggedEvent]) -> "DataFrame":
+    """Events as they come from a source: in any order, in two partitions."""
+    rows = [(e.hub, e.partition, e.offset, e.enqueued, bytearray(e.body)) for e in events]
+    random.Random(5).shuffle(rows)
+    return spark.createDataFrame(rows, SOURCE).repartition(2)
+
+
+def parsed(parser: Parser, spark: "SparkSession", events: Iterable[LoggedEvent]) -> "DataFrame":
+    """The same, parsed and kept."""
+    return parser.parse(frame_of(spark, events)).localCheckpoint(eager=False)
