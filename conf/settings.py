@@ -116,13 +116,17 @@ class IngestSettings(_Section):
 
 
 class WatchSettings(_Section):
-    """How blocks close and windows become final."""
+    """How blocks close, windows become final, and verdicts become calibrated."""
 
     block_min_events: int = Field(default=100, gt=0)
     block_max_seconds: float = Field(default=10.0, gt=0)
     allowed_lateness_seconds: float = Field(default=5.0, ge=0)
     idle_partition_seconds: float = Field(default=30.0, gt=0)
     window_seconds: tuple[int, ...] = (10, 60, 3600)
+    learn_blocks: int = Field(default=1000, ge=100)
+    """From so many blocks without drift a key learns how much its blocks differ; until then it is uncalibrated."""
+    learn_hours: float = Field(default=96.0, ge=0)
+    """They span at least so long: by default four days, so that the rhythm of the day is among what is learned."""
     policy: str = "policy.yml"
 
 

@@ -175,7 +175,7 @@ class SpreadLearner:
             wander.append(max(0.0, (between[-1] - within) / size))
             grouped = grouped if level.waiting is None else grouped - level.waiting
         groups = [level.groups for level in self._levels[: len(between)]]
-        apart = _first_apart(between, groups, len(self._contrasts))
+        apart = _first_apart(between, groups, within, len(self._contrasts))
         used = min(len(between), len(LAGS))
         known_by = [float(groups[max(i, apart)] - 1) for i in range(used)]
         return Dispersion(self.blocks, tuple(wander[:used]), tuple(known_by), apart > 0, int(self.total.sum()))
@@ -208,14 +208,15 @@ def measure_dispersion(bins: Bins, blocks: IntArray) -> Dispersion:
     return learner.dispersion()
 
 
-def _first_apart(between: list[float], groups: list[int], directions: int) -> int:
+def _first_apart(between: list[float], groups: list[int], within: float, directions: int) -> int:
     # The first lag from which on neighbouring groups are not visibly alike. If r is their correlation, the mean square
     # between groups of twice the length is 1 + r times that between groups of this length; r rests on half as many
     # pairs.
     apart = 0
     for i in range(len(between) - 1):
         visible = _VISIBLE_STANDARD_ERRORS * sqrt(2 / (groups[i] * max(1, directions)))
-        if between[i] > 0 and between[i + 1] / between[i] - 1 > visible:
+        # Blocks more alike than chance makes them do not wander, however large the ratio of two such numbers is.
+        if between[i + 1] - between[i] > visible * max(between[i], within):
             apart = i + 1
     return apart
 

@@ -14,6 +14,7 @@ from pegel.errors import ContractError
 from pegel.schemas.partials import LIVE, Partial, Tally
 from pegel.streaming.statistics.alarm import LONGEST_LAG
 from pegel.streaming.statistics.cells import IntArray
+from pegel.streaming.watch.learning import Learning, Patience
 from pegel.streaming.watch.reference import Comparison
 
 Key = tuple[str, str, str]
@@ -101,12 +102,14 @@ class BlockStream:
         restart: column -> the block from which its lags count; a column that rang starts again after that block.
         next_no: number of the next block.
         open: the block that grows; None between blocks.
+        learning: what its blocks teach about their spread; None while the version has no baseline.
     """
 
     recent: deque[Block] = field(default_factory=lambda: deque(maxlen=LONGEST_LAG))
     restart: dict[str, int] = field(default_factory=dict)
     next_no: int = 0
     open: OpenBlock | None = None
+    learning: Learning | None = None
 
     def append(self, block: Block) -> None:
         """Add the newest closed block. Counts on bins of another baseline cannot be pooled with it and are dropped."""
@@ -116,6 +119,13 @@ class BlockStream:
         self.next_no = block.block_no + 1
         first = self.recent[0].block_no
         self.restart = {column: no for column, no in self.restart.items() if no > first}
+
+    def learn_against(self, comparison: Comparison | None, patience: Patience) -> None:
+        """Begin to learn, or begin anew with another baseline."""
+        if comparison is None:
+            self.learning = None
+        elif self.learning is None or self.learning.comparison.baseline_id != comparison.baseline_id:
+            self.learning = Learning(comparison, patience)
 
     def pooled(self, column: str) -> list[Block]:
         """The blocks that the column's lags may pool, the newest last."""

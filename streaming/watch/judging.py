@@ -10,6 +10,7 @@ from pegel.schemas.partials import Tally
 from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict
 from pegel.streaming.statistics.alarm import ColumnTest, Pools, decide, level
 from pegel.streaming.watch.blocks import Block, BlockStream, windows_of
+from pegel.streaming.watch.learning import Learning
 from pegel.streaming.watch.reference import Comparison
 
 MONTH_SECONDS = 30 * 86_400
@@ -49,7 +50,8 @@ def judge_blocks(closed: Sequence[Closed]) -> list[BlockVerdict]:
     """Judge blocks together with those before them, and start the lags of the columns that rang again.
 
     Args:
-        closed: the blocks that closed in a micro-batch, at most one a key; their streams' ``restart`` is changed.
+        closed: the blocks that closed in a micro-batch, at most one a key; their streams' ``restart`` is changed, and
+            they learn from the blocks.
 
     Returns:
         in the same order, each with a verdict for every column that can be judged. The windows, the onset and the first
@@ -61,7 +63,7 @@ def judge_blocks(closed: Sequence[Closed]) -> list[BlockVerdict]:
         if one.comparison is None:
             continue
         for name in one.comparison.watched:
-            test = one.comparison.columns[name].test
+            test = test_of(name, one.comparison, one.stream.learning)
             pools = test.pool(np.array([block.bins[name] for block in one.stream.pooled(name)]), one.alpha)
             if pools is not None:
                 owners.append(i)
@@ -69,7 +71,15 @@ def judge_blocks(closed: Sequence[Closed]) -> list[BlockVerdict]:
     columns: list[list[ColumnVerdict]] = [[] for _ in closed]
     for i, verdict in zip(owners, decide(tests), strict=True):
         columns[i].append(verdict)
+    for one, found in zip(closed, columns, strict=True):
+        if one.stream.learning is not None:
+            one.stream.learning.add(one.block.bins, one.block.last_enqueued, found)
     return [_block_verdict(one, found) for one, found in zip(closed, columns, strict=True)]
+
+
+def test_of(column: str, comparison: Comparison, learning: Learning | None) -> ColumnTest:
+    """What judges a column: with what its key has learned, or else as the baseline says."""
+    return comparison.columns[column].test if learning is None else learning.test(column)
 
 
 def _block_verdict(one: Closed, columns: Sequence[ColumnVerdict]) -> BlockVerdict:
@@ -97,17 +107,20 @@ def _block_verdict(one: Closed, columns: Sequence[ColumnVerdict]) -> BlockVerdic
     )
 
 
-def judge_sum(tally: Tally, columns: Sequence[str], comparison: Comparison, alpha: float) -> tuple[ColumnVerdict, ...]:
+def judge_sum(
+    tally: Tally, columns: Sequence[str], comparison: Comparison, learning: Learning | None, alpha: float
+) -> tuple[ColumnVerdict, ...]:
     """Judge the sum of some windows by the same rule, as a pool of about as many events, at the same level.
 
     Args:
         tally: the sum, on the baseline's grid.
         columns: which columns to judge; names that are not watched are passed over.
         comparison: the version's.
+        learning: the key's.
         alpha: level of one comparison.
     """
     found = [
-        comparison.columns[name].test.judge_sum(comparison.columns[name].bins.count(tally), alpha)
+        test_of(name, comparison, learning).judge_sum(comparison.columns[name].bins.count(tally), alpha)
         for name in comparison.watched
         if name in columns
     ]

@@ -1,8 +1,8 @@
 """What a row of ``blocks`` holds beside the verdicts, so that a restart continues as if it had never happened. Pure.
 
-Each row has its block's counts per bin and the points from which lags count. The first row of a micro-batch also has
-the state of the whole stream after it: partition clocks, watermark, the windows that are not final, and the first
-micro-batch that an open block holds.
+Each row has its block's counts per bin and the points from which lags count; each 64th row of a key also has what its
+blocks have taught about their spread. The first row of a micro-batch also has the state of the whole stream after it:
+partition clocks, watermark, the windows that are not final, and the first micro-batch that an open block holds.
 """
 
 import json
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict
+from pegel.streaming.statistics.alarm import LONGEST_LAG
 from pegel.streaming.watch.blocks import Block, BlockStream, Window
+from pegel.streaming.watch.learning import Learning
 
 Row = dict[str, Any]
 
@@ -45,20 +47,23 @@ class StreamState:
         return self.batch_id + 1 if self.open_since is None else min(self.open_since, self.batch_id + 1)
 
 
-def block_row(verdict: BlockVerdict, block: Block, restart: Mapping[str, int], stream: StreamState | None) -> Row:
+def block_row(verdict: BlockVerdict, block: Block, of_key: BlockStream, stream: StreamState | None) -> Row:
     """The row of ``blocks``.
 
     Args:
         verdict: of the block.
         block: the block.
-        restart: column -> the block from which its lags count after this one.
+        of_key: the blocks of its key after it. What they have learned goes into each 64th row: a restart is given the
+            last 64, and learns again from those behind.
         stream: for the first row of a micro-batch.
     """
     state: Row = {
         "bins": {name: counts.tolist() for name, counts in block.bins.items()},
         "windows": [[micros(start), seconds] for start, seconds in block.windows],
-        "restart": dict(sorted(restart.items())),
+        "restart": dict(sorted(of_key.restart.items())),
     }
+    if of_key.learning is not None and block.block_no % LONGEST_LAG == 0:
+        state["learning"] = of_key.learning.state()
     if stream is not None:
         state["stream"] = _stream_to_json(stream)
     return {
@@ -92,6 +97,27 @@ def restored_streams(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, 
         stream.append(block)
         stream.restart = dict(state["restart"])
     return streams
+
+
+def learn_again(learning: Learning, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Let a key continue to learn where the tables end.
+
+    Args:
+        learning: of nothing yet.
+        rows: the last 64 rows of ``blocks`` of the key (more do no harm), in any order; those that were compared with
+            another baseline are passed over.
+    """
+    mine = [row for row in rows if row["baseline_id"] == learning.comparison.baseline_id]
+    behind: list[tuple[Mapping[str, Any], Row]] = []
+    for row in sorted(mine, key=lambda row: -row["block_no"]):
+        state = json.loads(row["state"])
+        if "learning" in state:
+            learning.restore(state["learning"])
+            break
+        behind.append((row, state))
+    for row, state in reversed(behind):
+        block = _block(row, state)
+        learning.add(block.bins, block.last_enqueued, [ColumnVerdict(**verdict) for verdict in row["verdicts"]])
 
 
 def latest_stream_state(rows: Sequence[Mapping[str, Any]]) -> StreamState:

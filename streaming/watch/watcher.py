@@ -16,6 +16,7 @@ from pegel.schemas.partials import Partial
 from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, Evidence
 from pegel.streaming.watch import judging, state
 from pegel.streaming.watch.blocks import BlockStreams, Key
+from pegel.streaming.watch.learning import Patience
 from pegel.streaming.watch.metrics import metric_rows
 from pegel.streaming.watch.reference import Comparison, References
 from pegel.streaming.watch.watermark import PartitionClock, Watermark
@@ -69,6 +70,7 @@ class Watcher:
         self._references = references
         self._run_length = judging.run_length(alerts_per_month, shortest_block_seconds)
         self._load = load
+        self._patience = Patience(settings.learn_blocks, timedelta(hours=settings.learn_hours))
         self._comparisons: dict[tuple[str, str], Comparison] = {}
         self._without: set[tuple[str, str]] = set()
         self._clear()
@@ -98,7 +100,7 @@ class Watcher:
         for revision in revisions:
             metrics += metric_rows(revision, batch_id, self._comparison(*revision.window.key[:2]))
         rows = [
-            state.block_row(verdict, one.block, one.stream.restart, self._state(batch_id) if i == 0 else None)
+            state.block_row(verdict, one.block, one.stream, self._state(batch_id) if i == 0 else None)
             for i, (one, verdict) in enumerate(zip(closed, verdicts, strict=True))
         ]
         return WatchOutput(verdicts, rows, metrics)
@@ -120,7 +122,9 @@ class Watcher:
             return ()
         key = (evidence.model, evidence.version, evidence.segment)
         tally = self._windows.sum_of(key, evidence.windows, comparison.grid_id, self._last)
-        return judging.judge_sum(tally, evidence.columns, comparison, self._alpha(comparison, key))
+        stream = self._streams.streams.get(key)
+        learning = stream.learning if stream is not None else None
+        return judging.judge_sum(tally, evidence.columns, comparison, learning, self._alpha(comparison, key))
 
     def restore(
         self,
@@ -146,6 +150,7 @@ class Watcher:
         self._without.clear()
         self._last = batch_id - 1
         self._streams.streams = state.restored_streams(rows)
+        self._learn_again(rows)
         self._watermark.restore(recorded.clock, recorded.watermark)
         self._windows.owe(recorded.open_windows)
         by_batch: dict[int, list[Partial]] = defaultdict(list)
@@ -159,6 +164,16 @@ class Watcher:
                 final_before = self._watermark.time
                 self._watermark.advance(clocks.get(number, {}))
                 self._windows.replay(by_batch[number], final_before)
+
+    def _learn_again(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        by_key: dict[Key, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in rows:
+            by_key[row["model"], row["version"], row["segment"]].append(row)
+        for key, mine in by_key.items():
+            stream = self._streams.streams[key]
+            stream.learn_against(self._comparison(key[0], key[1]), self._patience)
+            if stream.learning is not None:
+                state.learn_again(stream.learning, mine)
 
     def _clear(self) -> None:
         settings = self._settings
@@ -184,6 +199,7 @@ class Watcher:
         for key in self._streams.ripe():
             comparison = self._comparison(key[0], key[1])
             block = self._streams.close(key, batch_id, comparison)
+            self._streams.streams[key].learn_against(comparison, self._patience)
             alpha = self._alpha(comparison, key) if comparison else 0.0
             closed.append(judging.Closed(self._streams.streams[key], block, comparison, alpha))
         return closed, judging.judge_blocks(closed)

@@ -28,6 +28,8 @@ SETTINGS = WatchSettings(
     allowed_lateness_seconds=5.0,
     idle_partition_seconds=30.0,
     window_seconds=(10, 60),
+    learn_blocks=100,
+    learn_hours=0.05,
 )
 _CENTER_CELL = 512
 _FIRST_CELL = 448
