@@ -2,8 +2,8 @@ r"""What is masked in every text before the first table, and how in Python. Pure
 
 E-mail addresses, passwords, keys and tokens (:mod:`pegel.schemas.masking_secrets`); payment cards, IBANs, telephone
 numbers and IP addresses (:mod:`pegel.schemas.masking_numbers`). The rules are data with one meaning in Java and in
-Python, see :mod:`pegel.schemas.masking_rule`. Each has a cheap hint, so a text without hints needs no pattern, and most
-texts do not even hold one of :data:`SIGNS`.
+Python, see :mod:`pegel.schemas.masking_rule`. Each has a cheap hint, and so has each
+family of rules, so a text without hints needs no pattern; most texts do not even hold one of :data:`SIGNS`.
 
 Promises: masking a masked text changes nothing, and an object or array of JSON stays one: a replacement holds no quote
 and no backslash, a match begins and ends outside of the escapes of JSON, and what may be a number of JSON becomes one.
@@ -14,13 +14,12 @@ sentence without ``=`` or ``:``.
 
 import hashlib
 import re
-from itertools import groupby
 
-from pegel.schemas.masking_numbers import NUMBER_RULES
-from pegel.schemas.masking_rule import HARD_SPACE, Checksum, MaskingRule, satisfies
-from pegel.schemas.masking_secrets import SECRET_RULES
+from pegel.schemas.masking_numbers import NUMBER_FAMILY
+from pegel.schemas.masking_rule import HARD_SPACE, Checksum, MaskingRule, by_hint, satisfies
+from pegel.schemas.masking_secrets import SECRET_FAMILIES
 
-RULES = (*SECRET_RULES, *NUMBER_RULES)
+FAMILIES = (*SECRET_FAMILIES, NUMBER_FAMILY)
 
 SIGNS = (
     "[0-9@%=:I](?:(?<=[@%])|(?<=A[KS]I)A|(?<=PRI)VATE"
@@ -51,10 +50,12 @@ def mask(text: str) -> str:
     """
     if not _MAY_MATCH.search(text):
         return text
-    for hint, rules in _COMPILED:
-        if hint.search(text):
-            for pattern, replacement, checksum in rules:
-                text = _replace(text, pattern, replacement, checksum)
+    for family, groups in _COMPILED:
+        if family.search(text):
+            for hint, rules in groups:
+                if hint.search(text):
+                    for pattern, replacement, checksum in rules:
+                        text = _replace(text, pattern, replacement, checksum)
     return text
 
 
@@ -87,5 +88,9 @@ def _compiled(rule: MaskingRule) -> tuple[re.Pattern[str], str, Checksum]:
 _UUID = re.compile(UUID)
 _MAY_MATCH = re.compile(SIGNS)
 _COMPILED = tuple(
-    (re.compile(hint), tuple(_compiled(rule) for rule in rules)) for hint, rules in groupby(RULES, lambda r: r.hint)
+    (
+        re.compile(family.hint),
+        tuple((re.compile(hint), tuple(map(_compiled, rules))) for hint, rules in by_hint(family.rules)),
+    )
+    for family in FAMILIES
 )

@@ -16,14 +16,17 @@ from pegel.schemas.masking_rule import (
     QUOTE,
     Checksum,
     MaskingRule,
+    RuleFamily,
 )
 
 # Seven digits that lie close together: no card, account or telephone number has fewer.
-_SEVEN_DIGITS = rf"[0-9](?:(?:[^0-9A-Za-z]{{0,3}}|{HARD_SPACE})[0-9]){{6}}"
+_SIX_MORE = rf"(?:(?:[^0-9A-Za-z]{{0,3}}|{HARD_SPACE})[0-9]){{6}}"
+_SEVEN_DIGITS = f"[0-9]{_SIX_MORE}"
 _SPACE = f"(?:[ .-]|{HARD_SPACE})"
 
 # ISO/IEC 7812: the first digit of banks is 2 to 6, and RuPay's 81 and 82. Times in milliseconds begin with 1.
-_CARD_HEAD = "(?=[2-6]|8[12])"
+_CARD_HEAD = "(?=[2-68])(?!8[03-9])"
+_CARD_HINT = rf"[0-9](?:(?:[ .-]|{HARD_SPACE})?[0-9]){{12}}"
 _CARD_DIGITS = "[0-9]{13,19}"
 _CARD_GROUPS = (
     f"[0-9]{{4}}{_SPACE}(?:[0-9]{{4}}{_SPACE}[0-9]{{4}}{_SPACE}[0-9]{{4}}(?:{_SPACE}[0-9]{{1,3}})?"
@@ -55,7 +58,7 @@ _IBAN_REST = {
 }
 
 
-_IBAN_HINT = rf"[A-Za-z]{{2}}[0-9]{{2}}(?:[^0-9A-Za-z]|{HARD_SPACE})?[0-9A-Za-z]{{4}}"
+_IBAN_HINT = rf"[0-9](?<=[A-Za-z]{{2}}[0-9])[0-9](?:[^0-9A-Za-z]|{HARD_SPACE})?[0-9A-Za-z]{{4}}"
 
 
 def _either_case(country: str) -> str:
@@ -92,14 +95,18 @@ _BARE_PHONES = {
     "three and fours": "1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}",
 }
 _E_ACUTE = r"(?:\u00e9|\\u00e9)"
+# The first two signs of every name or saying, for a search that looks at few places more closely.
+_NAME_BEGINS = r"(?=[TtPpMmCcFfHhWwRrNn][eEaAoOhHuU\u00e9\u00f3\\])"
 _PHONE_NAME = (
-    f"(?=[TtPpMmCcFfHhWwRr])(?:(?<![A-Za-z])|(?<=[a-z])(?=[TPMF])|{AFTER_ESCAPE})"
+    f"(?:(?<![A-Za-z])|(?<=[a-z])(?=[TPMF])|{AFTER_ESCAPE})"
     f"(?:[Tt]el(?:e(?:ph|f)on[eo]?|{_E_ACUTE}fono)?|[Tt]{_E_ACUTE}l(?:{_E_ACUTE}phone)?|TEL|[Pp]hone|PHONE|[Mm]obile?"
     r"|[Mm][o\u00f3]vil|[Cc]ell|[Ff]ax|FAX|[Hh]andy|[Ww]hats[Aa]pp|[Rr]ufnummer)"
 )
 _SAID = "(?:[Cc]all|[Rr]each|[Tt]ext) (?:me|us) (?:at|on)|[Nn]umber is|[Nn]ummer (?:ist|lautet)"
 _AFTER_NAME = r"(?:[ _-]?(?:[Nn]umber|[Nn]o|[Nn]r|[Nn]ummer))?"
 
+_IPV4_HINT = "[.][0-9]{1,3}[.][0-9]"
+_IPV6_HINT = ":[0-9A-Fa-f]{0,4}:"
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
 _IPV4 = f"{_BYTE}(?:[.]{_BYTE}){{3}}"
 _NO_VERSION = "(?<!ersion )(?<!elease )(?<!ection )(?<!hapter )"
@@ -111,7 +118,7 @@ _IPV6 = (
     f"(?:(?:{_GROUP}:){{0,6}}(?:{_IPV4}|{_GROUP}))?)"
 )
 
-NUMBER_RULES = (
+_RULES = (
     MaskingRule(
         "IBAN",
         _IBAN_HINT,
@@ -121,34 +128,34 @@ NUMBER_RULES = (
     ),
     MaskingRule(
         "payment card as a number of JSON",
-        _SEVEN_DIGITS,
+        "[0-9]{13}",
         f"{_CARD_HEAD}{_IN_JSON_BEFORE}{_CARD_DIGITS}{_IN_JSON_AFTER}",
         "0",
         Checksum.LUHN,
     ),
     MaskingRule(
         "payment card",
-        _SEVEN_DIGITS,
+        _CARD_HINT,
         f"{_CARD_HEAD}{NUMBER_START}(?:{_CARD_GROUPS}|{_CARD_DIGITS}){NUMBER_END}",
         "[card]",
         Checksum.LUHN,
     ),
     MaskingRule(
         "IPv6 address",
-        ":[0-9A-Fa-f]{0,4}:",
+        _IPV6_HINT,
         rf"(?=[0-9A-Fa-f:])(?:(?<![0-9A-Za-z:.\\])|{AFTER_ESCAPE}){_IPV6}(?![0-9A-Za-z:]|[.][0-9])",
         "[ip]",
     ),
     MaskingRule(
         "IPv4 address",
-        "[.][0-9]{1,3}[.][0-9]",
+        _IPV4_HINT,
         f"(?=[0-9]){NUMBER_START}{_NO_VERSION}{_IPV4}{NUMBER_END}",
         "[ip]",
     ),
     MaskingRule(
         "telephone number as a number of JSON",
-        _SEVEN_DIGITS,
-        f"({_PHONE_NAME}{_AFTER_NAME}{QUOTE}{BLANK}:{BLANK})[1-9][0-9]{{6,14}}(?![0-9.eE])",
+        f'"{BLANK}:{BLANK}[1-9][0-9]{{6}}',
+        f"{_NAME_BEGINS}({_PHONE_NAME}{_AFTER_NAME}{QUOTE}{BLANK}:{BLANK})[1-9][0-9]{{6,14}}(?![0-9.eE])",
         "$10",
     ),
     MaskingRule(
@@ -160,7 +167,13 @@ NUMBER_RULES = (
     MaskingRule(
         "telephone number by a word before it",
         _SEVEN_DIGITS,
-        rf"""((?:{_PHONE_NAME}{_AFTER_NAME}|{_SAID})[ .:=#"'\\]{{1,8}})[(]?[0-9]{_DIGITS}{{6,14}}{NUMBER_END}""",
+        rf"""{_NAME_BEGINS}((?:{_PHONE_NAME}{_AFTER_NAME}|{_SAID})[ .:=#"'\\]{{1,8}})"""
+        f"[(]?[0-9]{_DIGITS}{{6,14}}{NUMBER_END}",
         "$1[phone]",
     ),
+)
+
+NUMBER_FAMILY = RuleFamily(
+    f"[0-9:](?:(?<=[A-Za-z]{{2}}[0-9])[0-9]|{_IPV4_HINT}|(?<=:)[0-9A-Fa-f]{{0,4}}:|(?<=[0-9]){_SIX_MORE})",
+    _RULES,
 )

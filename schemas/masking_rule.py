@@ -5,8 +5,10 @@ on which the two differ), and possessive or bounded repetition, so that no hosti
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 
 class Checksum(StrEnum):
@@ -25,8 +27,9 @@ class MaskingRule:
 
     Attributes:
         name: for people.
-        hint: a cheap pattern that is found in every text in which ``pattern`` is; rules with the same hint stand
-            together, and a text without it meets none of them.
+        hint: a cheap pattern that is found in every text in which ``pattern`` is; of rules with the same hint that
+            follow each other, a text without it meets none. It begins with a character that texts seldom hold, or is a
+            plain word, since a search that looks further at every letter costs as much as the rule.
         pattern: the regular expression; group 1, where the replacement names it, is kept.
         replacement: what stands there afterwards, in Java's notation (``$1`` is group 1).
         checksum: a match that fails it stays; such a rule's replacement names no group.
@@ -37,6 +40,19 @@ class MaskingRule:
     pattern: str
     replacement: str
     checksum: Checksum = Checksum.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFamily:
+    """Rules that are tried one after the other.
+
+    Attributes:
+        hint: a cheap pattern that is found in every text in which one of theirs is.
+        rules: in order.
+    """
+
+    hint: str
+    rules: tuple[MaskingRule, ...]
 
 
 HEX = "[0-9A-Fa-f]"
@@ -56,6 +72,11 @@ NO_DIGIT = r"\\u00[aA]0|[^0-9]"
 NUMBER_START = rf"(?:(?<![0-9A-Za-z\\])(?<![0-9][.])|{AFTER_ESCAPE})"
 """A number begins here: not within a word, a fraction or an escape of JSON, but also right after an escape."""
 NUMBER_END = "(?![0-9A-Za-z])(?![.][0-9])"
+
+
+def by_hint(rules: Iterable[MaskingRule]) -> Iterator[tuple[str, tuple[MaskingRule, ...]]]:
+    """The rules in order, those with the same hint that follow each other together."""
+    return ((hint, tuple(group)) for hint, group in groupby(rules, key=lambda rule: rule.hint))
 
 
 def satisfies(checksum: Checksum, match: str) -> bool:

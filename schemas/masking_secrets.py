@@ -3,7 +3,7 @@ r"""The rules for e-mail addresses, passwords, keys and tokens. Pure.
 A match begins and ends outside of the escapes of JSON (``\n``, ``\u00e9``).
 """
 
-from pegel.schemas.masking_rule import AFTER_ESCAPE, BLANK, ESCAPE, HEX, QUOTE, MaskingRule
+from pegel.schemas.masking_rule import AFTER_ESCAPE, BLANK, ESCAPE, HEX, QUOTE, MaskingRule, RuleFamily
 
 # A match must not begin inside an escape of JSON: not at the n of \n, nor at one of the four digits of \u00e9.
 _NOT_IN_ESCAPE = rf"(?<!\\)(?<!\\u)(?<!\\u{HEX})(?<!\\u{HEX}{{2}})(?<!\\u{HEX}{{3}})"
@@ -30,10 +30,11 @@ _BARE_VALUE = r"""[^ \t\r\n"'\\,;&<>{}]"""
 _QUOTED_VALUE = r'[^"\\\r\n]'
 
 _AT = "[@%]"
-_ASSIGNED = r"""[dDnNtTyY]['"\\ \t]{0,13}+[=:]"""
-"""The last letter of a secret's name, and what gives it a value."""
-# Said so since one comparison a character is what makes it cheap.
-_LONG_WORD = "[^ ]{20}"
+_FILL = r"""['"\\ \t]"""
+_ASSIGNED = f"[=:](?:(?<=[dDnNtTyY][=:])|(?<=[dDnNtTyY]{_FILL}[=:])|(?<={_FILL}{{2}}[=:]))"
+"""What gives a name a value; before it the last letter of a secret's name, or signs that may lie between."""
+# Each holds a digit, or begins as keys of AWS do; of twenty characters ten lie before or after it.
+_LONG_WORD = "[0-9I](?:(?<=[^ ]{10}[0-9])|(?<=[0-9])[^ ]{10}|(?<=A[KS]I)A)"
 
 
 def _run_of(characters: str) -> str:
@@ -73,10 +74,7 @@ _PEM_KIND = "(?:[A-Z]{2,9} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_BODY = r"(?:[A-Za-z0-9+/=:, \t\r\n]|-(?!-)|\\[nrt])*+"
 _PEM = f"-----BEGIN {_PEM_KIND}" + r"(?=[A-Za-z+/:, \t\r\n\\-]{0,256}[0-9=])" + f"{_PEM_BODY}(?:-----END {_PEM_KIND})?"
 
-SECRET_RULES = (
-    MaskingRule("e-mail address", _AT, rf"(?={_ADDRESS}){_NOT_IN_ESCAPE}{_ADDRESS}{_DOMAIN}", "[email]"),
-    # Before the rules of assigned secrets, which would take its first word only.
-    MaskingRule("private key", "PRIVATE KEY", _PEM, "[secret]"),
+_ASSIGNED_SECRETS = (
     MaskingRule(
         "secret in quotes",
         _ASSIGNED,
@@ -92,22 +90,35 @@ SECRET_RULES = (
         rf"""({_SECRET_NAME}'?{BLANK}[=:]{BLANK}["']?)(?![:\]]){_run_of(_BARE_VALUE)}""",
         "$1[secret]",
     ),
+)
+_LONG_SECRETS = (
     MaskingRule(
         "bearer token",
-        _LONG_WORD,
+        "[Bb](?:earer|EARER) ",
         rf"((?:[Bb]earer|BEARER) {{1,4}}){_HAS_DIGIT}[A-Za-z0-9._~+/=-]{{20,}}+",
         "$1[secret]",
     ),
     MaskingRule(
         "signature of a SAS",
-        _LONG_WORD,
+        "sig=",
         f"(?=sig=)({_WORD_START}sig=){_HAS_DIGIT}[A-Za-z0-9%+/=]{{20,}}+",
         "$1[secret]",
     ),
     MaskingRule(
         "token", _LONG_WORD, f"{_HEADS}{_WORD_START}(?:{_AWS}|{_HAS_DIGIT}(?:{'|'.join(TOKENS.values())}))", "[secret]"
     ),
-    MaskingRule("Entra client secret", _LONG_WORD, _ENTRA, "[secret]"),
-    MaskingRule("key in base64", _LONG_WORD, _BASE64_KEY, "[secret]"),
-    MaskingRule("key of Azure AI", _LONG_WORD, _AI_KEY, "[secret]"),
+    MaskingRule("Entra client secret", "Q~", _ENTRA, "[secret]"),
+    MaskingRule("key in base64", "=(?<=[A-Za-z0-9+/]{43}=)", _BASE64_KEY, "[secret]"),
+    MaskingRule("key of Azure AI", "JQQJ9", _AI_KEY, "[secret]"),
+)
+
+_EMAIL = MaskingRule("e-mail address", _AT, rf"(?={_ADDRESS}){_NOT_IN_ESCAPE}{_ADDRESS}{_DOMAIN}", "[email]")
+_PRIVATE_KEY = MaskingRule("private key", "PRIVATE KEY", _PEM, "[secret]")
+
+SECRET_FAMILIES = (
+    RuleFamily(_AT, (_EMAIL,)),
+    # Before the rules of assigned secrets, which would take its first word only.
+    RuleFamily(_PRIVATE_KEY.hint, (_PRIVATE_KEY,)),
+    RuleFamily(_ASSIGNED, _ASSIGNED_SECRETS),
+    RuleFamily(_LONG_WORD, _LONG_SECRETS),
 )

@@ -5,21 +5,20 @@ The rules and their promises are in :mod:`pegel.schemas.masking`; ``masked`` mea
 
 from collections.abc import Callable
 from functools import reduce
-from itertools import groupby
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
 
-from pegel.schemas.masking import IDENTIFIER_DIGITS, MIN_BYTES, RULES, SIGNS, UUID
-from pegel.schemas.masking_rule import NO_DIGIT, NO_SIGN, Checksum, MaskingRule
+from pegel.schemas.masking import FAMILIES, IDENTIFIER_DIGITS, MIN_BYTES, SIGNS, UUID
+from pegel.schemas.masking_rule import NO_DIGIT, NO_SIGN, Checksum, MaskingRule, RuleFamily, by_hint
 
 
 def masked(column: Column) -> Column:
     """Mask a string column; null stays null.
 
     All rules on every text cost more than all the rest of ingest, so a text meets them only if it holds one of a few
-    signs, and then only those whose hint it holds. ``column`` stands in both branches, so give this a plain column, not
-    a long expression.
+    signs, and then only those whose hint it holds, and whose family's. ``column`` stands in both branches, so give this
+    a plain column, not a long expression.
     """
     return F.when(_may_match(column), _by_rules(column)).otherwise(column)
 
@@ -40,13 +39,25 @@ def _marked(masked_id: Column, column: Column) -> Column:
 
 
 def _by_rules(text: Column) -> Column:
-    for hint, rules in groupby(RULES, key=lambda rule: rule.hint):
-        text = _let(text, _guarded(hint, list(rules)))
-    return text
+    return reduce(lambda column, family: _let(column, _by_family(family)), FAMILIES, text)
 
 
-def _guarded(hint: str, rules: list[MaskingRule]) -> Callable[[Column], Column]:
-    return lambda text: F.when(text.rlike(hint), reduce(_apply, rules, text)).otherwise(text)
+def _by_family(family: RuleFamily) -> Callable[[Column], Column]:
+    groups = list(by_hint(family.rules))
+    if [hint for hint, _ in groups] == [family.hint]:
+        return _guarded(family.hint, lambda text: reduce(_apply, family.rules, text))
+    return _guarded(
+        family.hint,
+        lambda text: reduce(
+            lambda column, group: _let(column, _guarded(group[0], lambda one: reduce(_apply, group[1], one))),
+            groups,
+            text,
+        ),
+    )
+
+
+def _guarded(hint: str, replace: Callable[[Column], Column]) -> Callable[[Column], Column]:
+    return lambda text: F.when(text.rlike(hint), replace(text)).otherwise(text)
 
 
 def _let(value: Column, body: Callable[[Column], Column]) -> Column:
@@ -57,7 +68,8 @@ def _let(value: Column, body: Callable[[Column], Column]) -> Column:
 def _apply(text: Column, rule: MaskingRule) -> Column:
     if rule.checksum is Checksum.NONE:
         return F.regexp_replace(text, rule.pattern, rule.replacement)
-    return _let(text, lambda whole: _replace_checked(whole, rule))
+    # Taking a text apart costs more than finding out that there is no need to.
+    return _let(text, _guarded(rule.pattern, lambda whole: _replace_checked(whole, rule)))
 
 
 def _replace_checked(text: Column, rule: MaskingRule) -> Column:

@@ -25,6 +25,10 @@ LOCAL = {
     "spark.databricks.delta.snapshotPartitions": "2",
     # A micro-batch uses some 200 compiled classes; the default keeps 100, so that each was compiled again every time.
     "spark.sql.codegen.cache.maxEntries": "2000",
+    # HotSpot never compiles a method of more than 8,000 bytes, and Spark makes one of all that the parser does.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+    # The default, said: where it is not set, casts look into the environment for it, event by event.
+    "spark.sql.ansi.enabled": "true",
     # Planning a small stage again while it runs costs more than it saves.
     "spark.sql.adaptive.enabled": "false",
     "spark.ui.enabled": "false",
