@@ -18,7 +18,7 @@ from pegel.streaming.watch.history import History
 from pegel.streaming.watch.rebuild import Rebuild
 from pegel.streaming.watch.references import BaselineCatalog
 from pegel.streaming.watch.retention import mergeable_up_to
-from pegel.streaming.watch.watcher import Watcher, WatchOutput
+from pegel.streaming.watch.watcher import Watcher, WatchOutput, needed_since
 from pegel.tables.delta import DeltaTables
 from pegel.tables.merging import MergingTables, merged_up_to
 
@@ -163,3 +163,32 @@ def test_what_an_open_block_or_an_open_window_holds_is_not_mergeable(tmp_path: P
     batches = batches_of([BatchPlan(pieces if i != 1 else pieces[:1], seconds=3) for i in range(3)])
     store_and_watch(settings, tables, batches, {})
     assert mergeable_up_to(tables, timedelta(0)) == -1
+
+
+def test_windows_that_are_not_final_are_not_mergeable_though_every_block_has_closed(tmp_path: Path) -> None:
+    tables = DeltaTables(str(tmp_path))
+    settings = Settings.model_validate(SMALL)
+    store_and_watch(settings, tables, batches_of([BatchPlan((Piece(n=70),), seconds=3) for _ in range(3)]), {})
+    assert len(tables.read("blocks")) == 3
+    assert mergeable_up_to(tables, timedelta(0)) == -1
+
+
+def test_a_part_of_a_minute_is_loaded_with_the_sum_that_holds_it(watched: Watched) -> None:
+    start = min(watched.minutes) + timedelta(seconds=20)
+    found = History(watched.tables).partials(start, start + timedelta(seconds=10), 2**62)
+    assert {(p.window_start, p.window_s) for p in found} == {(min(watched.minutes), 60)}
+
+
+def test_a_rebuild_begins_where_no_open_block_holds_what_was_added_up(tmp_path: Path) -> None:
+    tables = MergingTables(str(tmp_path))
+    settings = Settings.model_validate({"watch": {"block_min_events": 60, "window_seconds": [60]}})
+    pieces = (Piece(n=35), Piece(segment="tenant=a", n=9))
+    store_and_watch(settings, tables, batches_of([BatchPlan(pieces, seconds=3) for _ in range(24)]), {})
+    blocks = tables.read("blocks")
+    later = []
+    for merged in range(6, 14):
+        tables.merge(merged)
+        first = History(tables).first_complete()
+        assert needed_since([row for row in blocks if row["batch_id"] < first], first) > merged
+        later.append(first - merged)
+    assert max(later) > 2, "a block was open for some micro-batches more"
