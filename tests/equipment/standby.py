@@ -2,6 +2,7 @@
 
 It begins when a line comes on its standard input, so that the next process can start while the last one still runs.
 The line may name a fault point: then SIGKILL comes to it and its JVM, by its own hand, the first time it gets there.
+It writes down how long it took from its start to its first committed micro-batch, without the time it was held back.
 """
 
 import os
@@ -24,6 +25,10 @@ from pegel.streaming.ingest.sinks import StreamTables
 OFFSETS, INDEX, DATA_FILE = "after-offsets", "after-index", "data-file-without-commit"
 WRITES = ("predictions", "feedback", "dead_letters", "profiles", "blocks", "metrics", "batches")
 POINTS = (OFFSETS, INDEX, DATA_FILE, *(f"after-{name}" for name in WRITES))
+APPENDS = ("append", "append_rows", "append_arrow")
+
+READY_FILE, STARTED = "STANDBY_READY_FILE", "STANDBY_STARTED"
+"""Variables of the environment: where to write the seconds, and the monotonic clock at the start of the process."""
 
 
 def die() -> None:
@@ -42,9 +47,23 @@ def arm(point: str) -> None:
     elif point == DATA_FILE:
         _replace(StreamTables, "append", _before(StreamTables.append, _die_at_the_next_data_file))
     else:
-        table = point.removeprefix("after-")
-        for method in ("append", "append_rows", "append_arrow"):
-            _replace(StreamTables, method, _after_table(getattr(StreamTables, method), table))
+        _after_each_write_to(point.removeprefix("after-"), die)
+
+
+def tell_when_ready(file: Path, so_far: float) -> None:
+    """See that the seconds to the first commit are written down, of which so many are over when this is called."""
+    begun = time.monotonic()
+
+    def tell() -> None:
+        if not file.exists():
+            file.write_text(f"{so_far + time.monotonic() - begun:.2f}", encoding="utf-8")
+
+    _after_each_write_to("batches", tell)
+
+
+def _after_each_write_to(table: str, act: Callable[[], None]) -> None:
+    for method in APPENDS:
+        _replace(StreamTables, method, _after_table(getattr(StreamTables, method), table, act))
 
 
 def _replace(holder: Any, name: str, call: Callable[..., Any]) -> None:
@@ -68,11 +87,11 @@ def _after(call: Callable[..., Any], act: Callable[[Any], None]) -> Callable[...
     return run
 
 
-def _after_table(call: Callable[..., Any], table: str) -> Callable[..., Any]:
+def _after_table(call: Callable[..., Any], table: str, act: Callable[[], None]) -> Callable[..., Any]:
     def run(self: StreamTables, name: str, *arguments: Any) -> Any:
         written = call(self, name, *arguments)
         if name == table and written:
-            die()
+            act()
         return written
 
     return run
@@ -95,7 +114,10 @@ def main() -> int:
     """Start Spark, wait, run the job."""
     arguments = parse(build_parser("stream", "The stream, held back."), sys.argv[1:])
     build_session("pegel-stream", arguments.settings.spark)
-    if point := sys.stdin.readline().strip():
+    so_far = time.monotonic() - float(os.environ[STARTED])
+    point = sys.stdin.readline().strip()
+    tell_when_ready(Path(os.environ[READY_FILE]), so_far)
+    if point:
         arm(point)
     return stream.main(sys.argv[1:])
 

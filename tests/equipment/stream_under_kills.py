@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,26 @@ GRID = make_grid(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is kept of a process of the stream.
+
+    Attributes:
+        ended: the fault point at which it died, or how it ended else.
+        seconds: from when it might begin to its end.
+        ready_seconds: from its start to its first committed micro-batch, without the time it was held back; None if it
+            ended before.
+    """
+
+    ended: str
+    seconds: float
+    ready_seconds: float | None
+
+    def __str__(self) -> str:
+        ready = "before its first commit" if self.ready_seconds is None else f"ready in {self.ready_seconds:.1f} s"
+        return f"{self.ended} after {self.seconds:.1f} s, {ready}"
+
+
 class StreamUnderKills:
     """A stream that always has a successor waiting.
 
@@ -44,10 +65,15 @@ class StreamUnderKills:
         hubs: what it reads, started.
         folder: for settings, tables and logs.
         seed: of the events and of where they go.
+
+    Attributes:
+        sent: how many events.
+        lives: its processes that have ended, in order.
     """
 
     def __init__(self, hubs: Hubs, folder: Path, seed: int) -> None:
         self.hubs, self.folder, self.sent = hubs, folder, 0
+        self.lives: list[Life] = []
         self._rng = random.Random(seed)
         self._events = seeded_events(seed, datetime.now(UTC), 1_000_000)
         self._config = folder / "kills.yml"
@@ -68,8 +94,9 @@ class StreamUnderKills:
     def die_at(self, point: str, *, last: bool = False) -> None:
         """Let the next process go until it dies at a fault point, while events come."""
         self.send(PER_CYCLE)
+        begun = time.monotonic()
         process = self._take_over(point, last=last)
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = begun + PATIENCE_SECONDS
         while True:
             try:
                 code = process.wait(LOOK_SECONDS)
@@ -78,20 +105,27 @@ class StreamUnderKills:
                 assert time.monotonic() < deadline, f"the stream did not get to {point} in {PATIENCE_SECONDS:.0f} s"
                 self.send(PER_LOOK)
         assert code == -signal.SIGKILL, f"the stream ended by itself with {code} before {point}: {self._last_words()}"
+        self._remember(process, point, begun)
 
     def die_after(self, seconds: float, *, last: bool = False) -> None:
         """Let the next process go for so long."""
         self.send(PER_CYCLE)
+        begun = time.monotonic()
         process = self._take_over("", last=last)
         time.sleep(seconds)
         assert process.poll() is None, f"the stream ended with {process.returncode}: {self._last_words()}"
         _kill(process)
+        self._remember(process, "killed", begun)
 
     def finish(self) -> None:
         """Let the last process, which was started to take what the hubs hold, end by itself."""
+        # Whatever the one before had done, there is something to commit.
+        self.send(PER_LOOK)
+        begun = time.monotonic()
         self._begin(self._next, "")
         code = self._next.wait(PATIENCE_SECONDS)
         assert code == 0, self._last_words()
+        self._remember(self._next, "finished", begun)
 
     def is_half_written(self) -> bool:
         """Whether a table holds rows of a micro-batch that has no commit mark."""
@@ -113,6 +147,15 @@ class StreamUnderKills:
         self.hubs.send(by_partition)
         self.sent += count
 
+    def _ready_file(self, number: int) -> Path:
+        return self.folder / f"ready_{number}"
+
+    def _remember(self, process: "subprocess.Popen[bytes]", ended: str, begun: float) -> None:
+        file = self._ready_file(self._started.index(process))
+        # It may have died between making the file and writing it.
+        told = file.read_text(encoding="utf-8") if file.exists() else ""
+        self.lives.append(Life(ended, time.monotonic() - begun, float(told) if told else None))
+
     def _last_words(self) -> str:
         return (self.folder / "stream.log").read_text(encoding="utf-8", errors="replace")[-2000:]
 
@@ -124,8 +167,17 @@ class StreamUnderKills:
 
     def _start(self, *more: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, standby.__file__, "--config", str(self._config), *more]
+        times = {
+            standby.READY_FILE: str(self._ready_file(len(self._started))),
+            standby.STARTED: str(time.monotonic()),
+        }
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+            env={**os.environ, **times},
         )
         self._started.append(process)
         return process
@@ -150,10 +202,11 @@ def _sections(hubs: Hubs, folder: Path) -> dict[str, Any]:
         "source": {"max_events_per_trigger": 2 * PER_CYCLE, **hubs.source()},
         "ingest": {"trigger_seconds": 0.2, "segment_attributes": ["country"], "segment_cap": 3},
         "watch": {"block_min_events": 20, "window_seconds": [10, 60]},
-        # A process that lives for seconds is not worth compiling for: neither the JVM's code nor Spark's plans.
+        # A process that lives for seconds is not worth compiling for: neither the JVM's code nor Spark's plans; nor is
+        # its rubbish worth threads of their own.
         "spark": {
             "spark.driver.memory": "1g",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
+            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.sql.shuffle.partitions": "1",
