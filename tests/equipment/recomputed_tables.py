@@ -26,10 +26,12 @@ GRID = make_grid(
         GridColumn("words", NUMERIC, "input_words", center=10.0, scale=7.25),
         GridColumn("confidence", NUMERIC, "confidence", center=0.5, scale=0.3),
         GridColumn("amount", NUMERIC, "features.amount", center=100.0, scale=40.1),
+        GridColumn('age\'s \\ "name"', NUMERIC, "features.age", center=-3.7, scale=1e-3),
         GridColumn("latency_ms", NUMERIC, "latency_ms", drift=False, center=148.0, scale=200.0),
         GridColumn("tokens", NUMERIC, "output_tokens", center=200.0, scale=100.0),
         GridColumn("channel", CATEGORICAL, "features.channel"),
         GridColumn("output", CATEGORICAL, "output", categories=("transfer", "card", "größe")),
+        GridColumn("any output", CATEGORICAL, "output"),
     ],
 )
 
@@ -53,6 +55,13 @@ def write_grid(tables: DeltaTables) -> None:
         for column in GRID.columns
     ]
     tables.append("grids", [{"grid": GRID.grid, "model": GRID.model, "created_at": START, "columns": columns}])
+
+
+def write_baseline(tables: DeltaTables) -> None:
+    """Register a baseline without counts, by which version 1 is counted on the grid."""
+    empty = {"counts": {}, "numeric": {}, "categorical": {}}
+    named = {"baseline_id": "b1", "model": GRID.model, "version": "1", "grid": GRID.grid, "created_at": START}
+    tables.append("baselines", [{**named, "source": "a test", **empty}])
 
 
 def write_recomputed(tables: DeltaTables, seed: int, count: int, batch_size: int, grid_since: int = 0) -> None:
