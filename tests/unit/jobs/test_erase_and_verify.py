@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pegel.jobs import erase, stream, verify
 from pegel.jobs.wiring import erasing
 from pegel.jobs.wiring.erasing import ErasuresOfTheStream, open_owned
 from pegel.tables import lease
+from pegel.tables.delta import DeltaTables
 from pegel.tables.erasure import WRITER, filed_requests
 from pegel.tables.lease import Lease
 from pegel.tables.owned import OwnedTables
@@ -45,11 +47,18 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of tables that each test changes a copy of."""
+    folder = tmp_path_factory.mktemp("written")
+    write_recomputed(DeltaTables(str(folder)), 17, 150, 50)
+    return folder
+
+
 @pytest.fixture
-def tables(config: Path) -> OwnedTables:
-    tables = open_owned(load_settings(str(config), environ={}))
-    write_recomputed(tables, 17, 150, 50)
-    return tables
+def tables(config: Path, written: Path, tmp_path: Path) -> OwnedTables:
+    shutil.copytree(written, tmp_path / "tables")
+    return open_owned(load_settings(str(config), environ={}))
 
 
 def run(job: Any, config: Path, *arguments: str) -> int:
