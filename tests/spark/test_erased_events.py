@@ -1,10 +1,10 @@
 """Erasures between micro-batches of the real step: it goes on behind them, and nothing that was erased comes back."""
 
-import random
 from dataclasses import replace
 
 import pytest
-from equipment.recomputed_tables import GRID, SETTINGS, START, logged_events, write_grid
+from equipment.event_frames import frame_of
+from equipment.recomputed_tables import SETTINGS, START, logged_events, write_baseline, write_grid
 
 from pegel.jobs.wiring.erasing import carry_out, open_owned
 from pegel.schemas.erasures import ErasureRequest, Subject
@@ -17,7 +17,6 @@ from pegel.tables.erasure import file_request, filed_requests
 
 pytestmark = pytest.mark.spark
 
-SOURCE = "hub string, partition string, offset bigint, enqueued_time timestamp, body binary"
 SUBJECTS = (Subject("segments", "country", "de"), Subject("extra", "nobody", "x"))
 
 
@@ -32,21 +31,14 @@ def tables(settings):
     tables = open_owned(settings)
     create_tables(tables)
     write_grid(tables)
-    baseline = {"baseline_id": "b1", "model": GRID.model, "version": "1", "grid": GRID.grid, "created_at": START}
-    tables.append("baselines", [{**baseline, "source": "a test", "counts": {}, "numeric": {}, "categorical": {}}])
+    write_baseline(tables)
     return tables
 
 
 @pytest.fixture
 def frame(spark):
     parser = Parser(SETTINGS)
-
-    def make(events):
-        rows = [(e.hub, e.partition, e.offset, e.enqueued, bytearray(e.body)) for e in events]
-        random.Random(5).shuffle(rows)
-        return parser.parse(spark.createDataFrame(rows, SOURCE).repartition(2))
-
-    return make
+    return lambda events: parser.parse(frame_of(spark, events))
 
 
 def differences(tables):
