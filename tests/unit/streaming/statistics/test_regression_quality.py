@@ -106,3 +106,16 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
             held[name] += interval.lower <= value <= interval.upper
     # 95 % of 400 is 380 with a standard deviation of 4.4; the delta method is a little narrow at this n.
     assert all(364 <= count <= 394 for count in held.values()), held
+
+
+def test_interval_of_r_squared_is_that_of_the_delta_method_event_by_event() -> None:
+    # Errors grow with the label's distance from its mean, so the two parts of R squared move together.
+    labels, outputs = events(6, 80)
+    outputs = labels + (outputs - labels) * np.round(np.abs(labels - labels.mean()))
+    found = regression_quality(sums_of(labels, outputs, SCALES), SCALES)
+    squares, spread = (outputs - labels) ** 2, (labels - labels.mean()) ** 2
+    left = squares.mean() / spread.mean()
+    moved = squares / squares.mean() - spread / spread.mean()
+    half = 1.959963984540054 * np.sqrt((moved**2).mean() / labels.size)
+    expected = 1 - left * np.exp(half), 1 - left * np.exp(-half)
+    assert (found.r2.interval.lower, found.r2.interval.upper) == pytest.approx(expected, rel=1e-9)
