@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pegel.schemas.partials import BACKFILL_HUB
 from pegel.streaming.verify.laws import Law
 
 Row = Mapping[str, Any]
@@ -149,6 +150,8 @@ class BatchLaws:
 def counts_by(table: str, rows: Iterable[Row], feedback_hub: str) -> dict[str, Counter[int]]:
     """Put counts of ``batch_id, hub, n`` together by table and micro-batch.
 
+    Backfilled rows count with the hub that they are of.
+
     Example:
         >>> rows = [{"batch_id": 1, "hub": "feedback", "n": 2}, {"batch_id": 1, "hub": "predictions", "n": 3}]
         >>> counts_by("dead_letters", rows, "feedback")
@@ -156,6 +159,7 @@ def counts_by(table: str, rows: Iterable[Row], feedback_hub: str) -> dict[str, C
     """
     counts: dict[str, Counter[int]] = {}
     for row in rows:
-        name = "feedback_dead_letters" if table == "dead_letters" and row["hub"] == feedback_hub else table
+        of_feedback = table == "dead_letters" and row["hub"].removesuffix(BACKFILL_HUB) == feedback_hub
+        name = "feedback_dead_letters" if of_feedback else table
         counts.setdefault(name, Counter())[row["batch_id"]] += row["n"]
     return counts
