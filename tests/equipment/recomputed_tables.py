@@ -59,7 +59,7 @@ def write_grid(tables: DeltaTables) -> None:
 
 def write_baseline(tables: DeltaTables) -> None:
     """Register a baseline without counts, by which version 1 is counted on the grid."""
-    empty = {"counts": {}, "numeric": {}, "categorical": {}}
+    empty: dict[str, dict[str, str]] = {"counts": {}, "numeric": {}, "categorical": {}}
     named = {"baseline_id": "b1", "model": GRID.model, "version": "1", "grid": GRID.grid, "created_at": START}
     tables.append("baselines", [{**named, "source": "a test", **empty}])
 
