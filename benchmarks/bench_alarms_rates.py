@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pegel.streaming.statistics.rate_detector import RateDetector, upper_bound
+from pegel.streaming.statistics.rate_detector import ODDS, grown, upper_bound
 
 FAILS, FAILS_AFTER = 0.08, 0.13
 BASELINE = 50_000
@@ -23,14 +23,12 @@ def rate_delays(count: int) -> Iterator[dict[str, Any]]:
     """
     for n in (1, 100):
         rng = np.random.default_rng([8, n])
-        detectors = [RateDetector(upper_bound(int(hits), BASELINE)) for hits in rng.binomial(BASELINE, FAILS, count)]
-        # One detector's formula for all streams: the bound is the only thing that differs.
-        every = RateDetector(np.array([[one.bound] for one in detectors]))  # type: ignore[arg-type]
-        sums = np.zeros((count, len(every.odds)))
+        bounds = np.array([[upper_bound(int(hits), BASELINE)] for hits in rng.binomial(BASELINE, FAILS, count)])
+        sums = np.zeros((count, len(ODDS)))
         false, delays = 0, np.full(count, np.inf)
         for done in range(0, QUIET + PATIENCE, n):
             hits = rng.binomial(n, FAILS if done < QUIET else FAILS_AFTER, count)[:, None]
-            sums = every.grown(sums, hits, np.full((count, 1), n))
+            sums = grown(bounds, ODDS, sums, hits, np.full((count, 1), n))
             # A run length of so many events is one of so many blocks over the events of each.
             rings = sums.mean(axis=1) >= RUN_LENGTH / n
             if done < QUIET:

@@ -9,11 +9,23 @@ from enum import StrEnum
 
 from pegel.errors import SettingsError
 from pegel.schemas.events import CONTRACT
+from pegel.schemas.partials import BACKFILL_HUB
 
 _IDENTIFYING = tuple(dict.fromkeys(f.json for fields in CONTRACT.fields.values() for f in fields if f.required))
 _MASKED = re.compile(r"\[[a-z]+\]")
 _AGO = re.compile(r"([1-9][0-9]{0,5})([mhd])", re.ASCII)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+def counted_as(table: str, hub: str, feedback_hub: str) -> str:
+    """What rows of a table of events are called in ``batches``; backfilled ones are with the hub that they are of.
+
+    Example:
+        >>> counted_as("dead_letters", "feedback:backfill", "feedback"), counted_as("feedback", "feedback", "feedback")
+        ('feedback_dead_letters', 'feedback')
+    """
+    of_feedback = table == "dead_letters" and hub.removesuffix(BACKFILL_HUB) == feedback_hub
+    return "feedback_dead_letters" if of_feedback else table
 
 
 @dataclass(frozen=True, slots=True, order=True)

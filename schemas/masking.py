@@ -2,8 +2,8 @@ r"""What is masked in every text before the first table, and how in Python. Pure
 
 E-mail addresses, passwords, keys and tokens (:mod:`pegel.schemas.masking_secrets`); payment cards, IBANs, telephone
 numbers and IP addresses (:mod:`pegel.schemas.masking_numbers`). The rules are data with one meaning in Java and in
-Python, see :mod:`pegel.schemas.masking_rule`. Each has a cheap hint, and so has each
-family of rules, so a text without hints needs no pattern; most texts do not even hold one of :data:`SIGNS`.
+Python, see :mod:`pegel.schemas.masking_rule`. Each has a cheap hint, and so has each family of rules, so a text without
+hints needs no pattern; most texts do not even hold one of :data:`SIGNS`.
 
 Promises: masking a masked text changes nothing, and an object or array of JSON stays one: a replacement holds no quote
 and no backslash, a match begins and ends outside of the escapes of JSON, and what may be a number of JSON becomes one.

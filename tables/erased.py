@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from pegel.schemas.partials import BACKFILL_HUB
+from pegel.schemas.dead_letters import counted_as
 from pegel.tables.delta import DeltaTables
 from pegel.tables.owned import Place
 
@@ -36,8 +36,7 @@ def erased_counts(tables: DeltaTables, feedback_hub: str) -> dict[str, Counter[i
     counts: dict[str, Counter[int]] = {}
     places = 'SELECT DISTINCT table_name, batch_id, hub, "partition", "offset" FROM t'
     for row in tables.read(NAME, f"SELECT table_name, batch_id, hub, count(*) AS n FROM ({places}) GROUP BY 1, 2, 3"):
-        of_feedback = row["table_name"] == "dead_letters" and row["hub"].removesuffix(BACKFILL_HUB) == feedback_hub
-        name = "feedback_dead_letters" if of_feedback else row["table_name"]
+        name = counted_as(row["table_name"], row["hub"], feedback_hub)
         counts.setdefault(name, Counter())[row["batch_id"]] += row["n"]
     return counts
 

@@ -39,7 +39,8 @@ FIRST_CODE = -grids.ABOVE
 
 PLACE = ("model", "version", "window_start")
 WHERE = ("model", "version", "segment", "window_start")
-SUMS = (*WHERE, "grid", "key", "name", "n", "q", "q2", "first_enqueued", "last_enqueued")
+_TIMES = ("first_enqueued", "last_enqueued")
+SUMS = (*WHERE, "grid", "key", "name", "n", "q", "q2", *_TIMES)
 LABEL_SUMS = (*WHERE, LABELLED, CORRECT, "joined", "waited")
 
 
@@ -115,10 +116,11 @@ def _on_grid(events: DataFrame, grid: Grid, place: Sequence[str]) -> DataFrame:
 
 def _counters(values: DataFrame, place: Sequence[str]) -> DataFrame:
     sums = [f"sum({name}) AS {name}" for name in COUNTERS]
-    times = [f"{of}(enqueued_time) AS {name}" for of, name in (("min", "first_enqueued"), ("max", "last_enqueued"))]
+    times = [f"{of}(enqueued_time) AS {name}" for of, name in zip(("min", "max"), _TIMES, strict=True)]
     groups = values.groupBy(*place).agg(*(F.expr(one) for one in (*sums, *times)))
-    rows = ", ".join(_row(str(-1 - j), n=name, times=True) for j, name in enumerate(COUNTERS))
-    return groups.selectExpr(*place, f"inline(array({rows}))")
+    counted = ", ".join(f"named_struct('key', {-1 - j}, 'n', {name})" for j, name in enumerate(COUNTERS))
+    rows = groups.selectExpr(*place, *_TIMES, f"inline(array({counted}))")
+    return rows.selectExpr(*place, *_columns("key", n="n", times=True))
 
 
 def _cells(values: DataFrame, numbered: Numbered, place: Sequence[str]) -> DataFrame | None:
@@ -137,7 +139,7 @@ def _cells(values: DataFrame, numbered: Numbered, place: Sequence[str]) -> DataF
     groups = rows.groupBy(*place, "key").agg(
         F.count(F.lit(1)).alias("n"), F.sum("q").alias("q"), F.expr("sum(q * q) AS q2")
     )
-    return groups.selectExpr(*place, f"inline(array({_row('key', n='n', q='q', q2='q2')}))")
+    return groups.selectExpr(*place, *_columns("key", n="n", q="q", q2="q2"))
 
 
 def _names(values: DataFrame, numbered: Numbered, place: Sequence[str]) -> DataFrame | None:
@@ -148,18 +150,17 @@ def _names(values: DataFrame, numbered: Numbered, place: Sequence[str]) -> DataF
     named = (f"named_struct('key', {_base(i)}, 'name', {name_of(f'v{i}', column)})" for i, column in categorical)
     rows = values.selectExpr(*place, f"inline(array({', '.join(named)}))")
     groups = rows.groupBy(*place, "key", "name").count()
-    return groups.selectExpr(*place, f"inline(array({_row('key', name='name', n='count')}))")
+    return groups.selectExpr(*place, *_columns("key", name="name", n="count"))
 
 
-def _row(
+def _columns(
     key: str, *, name: str = "NULL", n: str = "NULL", q: str = "NULL", q2: str = "NULL", times: bool = False
-) -> str:
+) -> list[str]:
     """The columns of :data:`SUMS` that follow a place."""
     values = {"key": f"CAST({key} AS INT)", "name": f"CAST({name} AS STRING)"}
     values |= {column: f"CAST({sql} AS BIGINT)" for column, sql in (("n", n), ("q", q), ("q2", q2))}
-    values |= {column: column if times else "CAST(NULL AS TIMESTAMP)" for column in ("first_enqueued", "last_enqueued")}
-    fields = ", ".join(f"'{column}', {sql}" for column, sql in values.items())
-    return f"named_struct({fields})"
+    values |= {column: column if times else "CAST(NULL AS TIMESTAMP)" for column in _TIMES}
+    return [f"{sql} AS {column}" for column, sql in values.items()]
 
 
 def _base(i: int) -> int:

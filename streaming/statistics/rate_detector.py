@@ -83,17 +83,28 @@ class RateDetector:
         before = np.asarray(sums, dtype=float) if len(sums) else np.zeros(len(self.odds))
         if not 0 < self.bound < 1:
             return tuple(before.tolist())
-        return tuple(self.grown(before, np.asarray(hits), np.asarray(n)).tolist())
-
-    def grown(self, sums: FloatArray, hits: FloatArray, n: FloatArray) -> FloatArray:
-        """As :meth:`add`, for many streams at once: sums of shape ``(..., bets)``, hits and n of shape ``(..., 1)``."""
-        odds = np.array(self.odds)
-        rates = odds * self.bound / (1 + (odds - 1) * self.bound)
-        growth = hits * np.log(rates / self.bound) + (n - hits) * np.log((1 - rates) / (1 - self.bound))
-        with np.errstate(over="ignore"):
-            found: FloatArray = np.minimum((1 + sums) * np.exp(growth), _LARGEST)
-        return found
+        return tuple(grown(self.bound, self.odds, before, np.asarray(hits), np.asarray(n)).tolist())
 
     def value(self, sums: Sequence[float]) -> float:
         """What is compared with the run length; 0 at the start."""
         return float(np.mean(sums)) if len(sums) else 0.0
+
+
+def grown(
+    bound: float | FloatArray, odds: Sequence[float], sums: FloatArray, hits: FloatArray, n: FloatArray
+) -> FloatArray:
+    """The sums of many streams at once after a block of each; what :meth:`RateDetector.add` does for one.
+
+    Args:
+        bound: of all, or of each, of shape ``(..., 1)``; between 0 and 1.
+        odds: of the bets.
+        sums: of shape ``(..., bets)``.
+        hits: of shape ``(..., 1)``.
+        n: events, of the same shape.
+    """
+    bets = np.array(odds)
+    rates = bets * bound / (1 + (bets - 1) * bound)
+    growth = hits * np.log(rates / bound) + (n - hits) * np.log((1 - rates) / (1 - bound))
+    with np.errstate(over="ignore"):
+        found: FloatArray = np.minimum((1 + sums) * np.exp(growth), _LARGEST)
+    return found

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pegel.schemas.partials import BACKFILL_HUB
+from pegel.schemas.dead_letters import counted_as
 from pegel.streaming.verify.laws import Law
 
 Row = Mapping[str, Any]
@@ -150,8 +150,6 @@ class BatchLaws:
 def counts_by(table: str, rows: Iterable[Row], feedback_hub: str) -> dict[str, Counter[int]]:
     """Put counts of ``batch_id, hub, n`` together by table and micro-batch.
 
-    Backfilled rows count with the hub that they are of.
-
     Example:
         >>> rows = [{"batch_id": 1, "hub": "feedback", "n": 2}, {"batch_id": 1, "hub": "predictions", "n": 3}]
         >>> counts_by("dead_letters", rows, "feedback")
@@ -159,7 +157,5 @@ def counts_by(table: str, rows: Iterable[Row], feedback_hub: str) -> dict[str, C
     """
     counts: dict[str, Counter[int]] = {}
     for row in rows:
-        of_feedback = table == "dead_letters" and row["hub"].removesuffix(BACKFILL_HUB) == feedback_hub
-        name = "feedback_dead_letters" if of_feedback else table
-        counts.setdefault(name, Counter())[row["batch_id"]] += row["n"]
+        counts.setdefault(counted_as(table, row["hub"], feedback_hub), Counter())[row["batch_id"]] += row["n"]
     return counts

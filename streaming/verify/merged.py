@@ -6,8 +6,8 @@ must hold just as many events more as were erased.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pegel.schemas.grids import DEFAULT_GRID
 from pegel.schemas.partials import ALL, FEEDBACK_KIND, LABELLED, LIVE, MERGED_SECONDS
@@ -18,6 +18,9 @@ from pegel.streaming.verify.recount import Counted, Place
 Row = Mapping[str, Any]
 Minute = tuple[str, str, str, int, str]
 """(model, version, segment, start of the minute in microseconds since 1970, grid)."""
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Row)
 
 _TABLE = "profiles"
 _EVENTS = ("counts", "events")
@@ -31,6 +34,28 @@ def merged_seconds(window_seconds: int) -> int:
         (60, 7, 120)
     """
     return window_seconds if MERGED_SECONDS % window_seconds else MERGED_SECONDS
+
+
+def parted(stored: Sequence[R], merged_up_to: int) -> tuple[list[R], list[R]]:
+    """Partials of single micro-batches, and sums of old ones."""
+    single = [row for row in stored if row["batch_id"] > merged_up_to]
+    return single, [row for row in stored if row["batch_id"] <= merged_up_to]
+
+
+def split_at(counts: Counter[int], merged_up_to: int) -> tuple[int, Counter[int]]:
+    """How many rows are of micro-batches whose partials were added up; those of each later one."""
+    later = Counter({batch_id: n for batch_id, n in counts.items() if batch_id > merged_up_to})
+    return counts.total() - later.total(), later
+
+
+def single_ones(of: Mapping[tuple[Place, str], T], merged_up_to: int) -> dict[Place, T]:
+    """What was counted of micro-batches whose partials stand one by one, by place; their grid is known."""
+    return {place: one for (place, _), one in of.items() if place[0] > merged_up_to}
+
+
+def merged_ones(of: Mapping[tuple[Place, str], T], merged_up_to: int) -> dict[tuple[Place, str], T]:
+    """What was counted of those whose partials were added up, by place and grid."""
+    return {place: one for place, one in of.items() if place[0][0] <= merged_up_to}
 
 
 class GridsBefore:

@@ -9,7 +9,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +21,15 @@ from pegel.schemas.tables import TABLES
 from pegel.streaming.verify.batch_laws import EVENT_TABLES, BatchLaws, RowCounts, counts_by
 from pegel.streaming.verify.labels import Key, count_labels
 from pegel.streaming.verify.laws import Law
-from pegel.streaming.verify.merged import GridsBefore, MergedLaws, merged_seconds
+from pegel.streaming.verify.merged import (
+    GridsBefore,
+    MergedLaws,
+    merged_ones,
+    merged_seconds,
+    parted,
+    single_ones,
+    split_at,
+)
 from pegel.streaming.verify.partials import PartialLaws, micros
 from pegel.streaming.verify.recount import Counted, Place, Recount
 from pegel.streaming.verify.segments import Admission, admitted_in, segments_of
@@ -32,8 +39,6 @@ from pegel.tables.merging import merged_up_to
 SLICE_EVENTS = 100_000
 _ALWAYS = (-(2**62), 2**62)
 _LABEL_COLUMNS = "event_id, prediction_time, feedback_time, feedback_id, batch_id, label"
-
-T = TypeVar("T")
 
 Erased = Mapping[str, Counter[int]]
 """Table -> batch_id -> rows that were erased; dead letters of the feedback hub as ``feedback_dead_letters``."""
@@ -81,8 +86,8 @@ class Verification:
         self._slice_events = slice_events
         self._merged_up_to = merged_up_to(tables)
         predictions = erased.get("predictions", Counter())
-        old, new = _split(predictions + erased.get("feedback", Counter()), self._merged_up_to)
-        old_predictions, new_predictions = _split(predictions, self._merged_up_to)
+        old, new = split_at(predictions + erased.get("feedback", Counter()), self._merged_up_to)
+        old_predictions, new_predictions = split_at(predictions, self._merged_up_to)
         self._partials = PartialLaws(new, new_predictions)
         self._seconds = merged_seconds(self._ingest.window_seconds)
         highest = "kind, model, version, grid, max(batch_id) AS n"
@@ -186,13 +191,13 @@ class Verification:
         rows = pa.concat_tables([_schema("predictions", names).empty_table(), *pieces])
         within = _within("window_start", first, last)
         found = list(self._rows("profiles", f"SELECT * FROM t WHERE {upto} AND {within}"))
-        stored, sums = _parted(found, self._merged_up_to)
+        stored, sums = parted(found, self._merged_up_to)
         from_files = pc.ends_with(rows["hub"], BACKFILL_HUB)
         for kind, part in ((LIVE, rows.filter(pc.invert(from_files))), (BACKFILL, rows.filter(from_files))):
             counted, enqueued = self._count(kind, part, stored, known)
             up_to = self._merged_up_to
-            self._partials.check_events(kind, stored, _singly(counted, up_to), _singly(enqueued, up_to))
-            self._merged.check_events(kind, sums, _old(counted, up_to), _old(enqueued, up_to))
+            self._partials.check_events(kind, stored, single_ones(counted, up_to), single_ones(enqueued, up_to))
+            self._merged.check_events(kind, sums, merged_ones(counted, up_to), merged_ones(enqueued, up_to))
         asked = f"SELECT feedback_id, feedback_time FROM t WHERE {upto} AND {_within('feedback_time', first, last)}"
         ids, times = (rows[column].to_pylist() for column in ("event_id", "event_time"))
         self._check_copies("predictions", zip(ids, times, strict=True))
@@ -259,7 +264,7 @@ class Verification:
                 change = changed[batch_id, row["model"], row["version"], segment, when - when % length]
                 change[0] += labelled
                 change[1] += counts.correct[batch_id, key]
-        single, sums = _parted(stored, self._merged_up_to)
+        single, sums = parted(stored, self._merged_up_to)
         old = {place: (a, b) for place, (a, b) in changed.items() if place[0] <= self._merged_up_to}
         new = {place: (a, b) for place, (a, b) in changed.items() if (a or b) and place not in old}
         self._partials.check_labels(single, new)
@@ -282,26 +287,6 @@ class Verification:
     def _rows(self, name: str, sql: str) -> Iterator[Row]:
         for piece in self._tables.scan(name, sql):
             yield from piece.to_pylist(maps_as_pydicts="strict")
-
-
-def _parted(stored: Sequence[Row], merged_up_to: int) -> tuple[list[Row], list[Row]]:
-    """Partials of single micro-batches, and sums of old ones."""
-    single = [row for row in stored if row["batch_id"] > merged_up_to]
-    return single, [row for row in stored if row["batch_id"] <= merged_up_to]
-
-
-def _split(counts: Counter[int], merged_up_to: int) -> tuple[int, Counter[int]]:
-    """How many rows are of micro-batches whose partials were added up; those of each later one."""
-    later = Counter({batch_id: n for batch_id, n in counts.items() if batch_id > merged_up_to})
-    return counts.total() - later.total(), later
-
-
-def _singly(of: Mapping[tuple[Place, str], T], merged_up_to: int) -> dict[Place, T]:
-    return {place: one for (place, _), one in of.items() if place[0] > merged_up_to}
-
-
-def _old(of: Mapping[tuple[Place, str], T], merged_up_to: int) -> dict[tuple[Place, str], T]:
-    return {place: one for place, one in of.items() if place[0][0] <= merged_up_to}
 
 
 def _schema(name: str, columns: Sequence[str]) -> pa.Schema:

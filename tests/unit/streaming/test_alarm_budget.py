@@ -5,7 +5,7 @@ import pytest
 from equipment.simulated_blocks import COLUMNS, Case, SimulatedColumn, autoregressive, daily, streams
 
 from pegel.streaming.statistics.alarm import level
-from pegel.streaming.statistics.rate_detector import RateDetector, upper_bound
+from pegel.streaming.statistics.rate_detector import ODDS, RateDetector, grown, upper_bound
 
 ALPHA = level(10_000, len(COLUMNS))
 QUIET = 64
@@ -39,10 +39,10 @@ def test_rate_that_rises_is_found_within_510_events_and_a_steady_one_keeps_the_b
     rng = np.random.default_rng(20261128)
     streams_, quiet, run_length = 100, 2000, 100_000
     bounds = np.array([[upper_bound(int(hits), 50_000)] for hits in rng.binomial(50_000, 0.08, streams_)])
-    sums, delays, false = np.zeros((streams_, 4)), np.full(streams_, np.inf), 0
+    sums, delays, false = np.zeros((streams_, len(ODDS))), np.full(streams_, np.inf), 0
     for event in range(quiet + 3000):
         hits = rng.binomial(1, 0.08 if event < quiet else 0.13, (streams_, 1))
-        sums = RateDetector(bounds).grown(sums, hits, np.ones((streams_, 1)))  # type: ignore[arg-type]
+        sums = grown(bounds, ODDS, sums, hits, np.ones((streams_, 1)))
         rings = sums.mean(axis=1) >= run_length
         if event < quiet:
             false += int(rings.sum())

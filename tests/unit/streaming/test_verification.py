@@ -1,6 +1,5 @@
 """Verification: nothing is found in tables that are right, and whatever is changed in them is found and named."""
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 from equipment.recomputed_tables import SETTINGS, START, write_recomputed
+from equipment.verified_tables import broken, copy_of, verify
 
 from pegel.schemas.erasures import ErasureRequest, Subject
-from pegel.streaming.verify.verification import Report, Verification
 from pegel.tables.audit import AuditTrail
 from pegel.tables.erased import erased_counts
 from pegel.tables.erasure import WRITER, Erasure
@@ -30,17 +29,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> OwnedTables:
 @pytest.fixture
 def tables(written: OwnedTables, tmp_path: Path) -> OwnedTables:
     """A copy that a test may change."""
-    shutil.copytree(Path(written.uri("batches")).parent, tmp_path / "tables")
-    return OwnedTables(str(tmp_path / "tables"))
-
-
-def verify(tables: OwnedTables, slice_events: int = 1000) -> Report:
-    erased = erased_counts(tables, SETTINGS.source.feedback_hub)
-    return Verification(tables, SETTINGS, erased, slice_events).run()
-
-
-def broken(report: Report) -> set[str]:
-    return {law.name for law in report.laws if law.broken}
+    return copy_of(written, tmp_path / "tables")
 
 
 def change(tables: OwnedTables, name: str, rows: Sequence[dict[str, Any]]) -> None:

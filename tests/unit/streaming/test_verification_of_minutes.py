@@ -1,6 +1,5 @@
 """Verification of partials that were added up: it holds before and after, and whatever is changed in them is found."""
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from equipment.recomputed_tables import SETTINGS, START, write_recomputed
+from equipment.verified_tables import broken, copy_of, verify
 
 from pegel.errors import OutsideError
 from pegel.schemas.erasures import ErasureRequest, Subject
@@ -38,21 +38,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> MergingTables:
 @pytest.fixture
 def tables(written: MergingTables, tmp_path: Path) -> MergingTables:
     """A copy that a test may change."""
-    shutil.copytree(Path(written.uri("batches")).parent, tmp_path / "tables")
-    return MergingTables(str(tmp_path / "tables"))
-
-
-def verify(tables: MergingTables, slice_events: int = 1000) -> Report:
-    erased = erased_counts(tables, SETTINGS.source.feedback_hub)
-    return Verification(tables, SETTINGS, erased, slice_events).run()
+    return copy_of(written, tmp_path / "tables")
 
 
 def differences(report: Report) -> list[str]:
     return [str(difference) for law in report.laws for difference in law.differences]
-
-
-def broken(report: Report) -> set[str]:
-    return {law.name for law in report.laws if law.broken}
 
 
 def change(tables: MergingTables, name: str, edit: Callable[[list[Row]], list[Row]]) -> None:
