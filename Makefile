@@ -20,6 +20,8 @@ $(STAMP): setup.py requirements/lock.txt requirements/bootstrap.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@# Behind a registry that forbids caching, each installation leaves another unpacked copy of pyspark (2 GB).
+	$(BIN)/python -m uv cache prune --quiet
 	$(BIN)/python -m pegel.jobs.wiring.jars
 	$(BIN)/python tests/equipment/kafka_jars.py
 	@touch $(STAMP)

@@ -89,6 +89,7 @@ def environment(wheel, tmp_path_factory):
     run(*uv, "pip", "install", "--quiet", "--python", str(python), *constraints, f"{wheel}[spark]", env=clean_environ())
     yield python
     shutil.rmtree(folder)
+    run(*uv, "cache", "prune", "--quiet", env=clean_environ())
 
 
 def test_wheel_holds_every_file_of_every_room_and_nothing_else(source, wheel):
