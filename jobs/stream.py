@@ -20,7 +20,7 @@ from pegel.jobs.wiring.upkeep import UpkeepOfTheStream
 from pegel.streaming.ingest.gap_records import GapRecords
 from pegel.streaming.ingest.generation import generation_of, query_id_of
 from pegel.streaming.ingest.parse import Parser
-from pegel.streaming.ingest.sinks import create_tables, open_in_background
+from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
 from pegel.streaming.sources.oldest import oldest_kept
 from pegel.streaming.sources.read import read_events
@@ -109,7 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             tables = open_tables(settings.storage)
             create_tables(tables)
-            open_in_background(spark, tables)
             micro_batches = MicroBatches(spark, settings)
 
             def between() -> None:

@@ -58,10 +58,10 @@ class Parser:
             frame: the source frame: ``hub, partition, offset, enqueued_time, body``.
 
         Returns:
-            as many rows as came: the source's columns; ``record``; ``reason`` and ``detail``, null if all is well;
-            ``sha256`` only where there is a reason, and ``body`` (readable, masked) unless it is larger than an event
-            may be or ``masking`` keeps none; then the columns of ``predictions`` and ``feedback``, masked, null in rows
-            of the other kind (``event_id`` is in both).
+            as many rows as came: the source's columns; ``bytes``, how many the event has; ``record``; ``reason`` and
+            ``detail``, null if all is well; ``sha256`` only where there is a reason, and ``body`` (readable, masked)
+            unless it is larger than an event may be or ``masking`` keeps none; then the columns of ``predictions`` and
+            ``feedback``, masked, null in rows of the other kind (``event_id`` is in both).
         """
         rows = frame.select(*SOURCE, F.expr("coalesce(body, X'') AS body"), self._record)
         text = f"CASE WHEN octet_length(body) <= {events.MAX_EVENT_BYTES} THEN CAST(body AS STRING) END AS text"
@@ -86,6 +86,7 @@ class Parser:
             "extra",
             f"{sha256} AS sha256",
             f"{body} AS body",
+            "octet_length(body) AS bytes",
         )
         rows = rows.withColumn("body", F.expr(_BODY))
         for columns in self._privacy:

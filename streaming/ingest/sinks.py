@@ -1,8 +1,6 @@
 """Where a micro-batch is written: each append is one transaction per table, so a replay writes nothing twice. Edge."""
 
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +10,6 @@ from pyspark.sql import functions as F  # noqa: N812
 from pegel.schemas.tables import STREAM_TABLES, TABLES
 from pegel.streaming.ingest.generation import app_id
 from pegel.tables.delta import DeltaTables
-
-SPARK_WRITES = ("predictions", "feedback", "dead_letters")
-"""The tables that a micro-batch is appended to by Spark."""
 
 
 class StreamTables:
@@ -73,20 +68,6 @@ class StreamTables:
     def app_id(self, name: str) -> str:
         """The application of this query's transactions on a table."""
         return app_id(self._query_id, name)
-
-
-def open_in_background(spark: SparkSession, tables: DeltaTables) -> None:
-    """Have Spark open the tables that it writes while the source starts, or the first micro-batch waits for it.
-
-    What fails here fails in the first micro-batch again, and is said there.
-    """
-
-    def read() -> None:
-        with suppress(Exception):
-            for name in SPARK_WRITES:
-                spark.read.format("delta").load(tables.uri(name)).limit(1).collect()
-
-    threading.Thread(target=read, name="open-tables", daemon=True).start()
 
 
 def create_tables(tables: DeltaTables) -> None:

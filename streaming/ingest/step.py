@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -23,14 +24,11 @@ from pegel.streaming.ingest.generation import batch_id_of
 from pegel.streaming.ingest.index import COORDINATES, ID, TIME, of_record, read_index
 from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
 from pegel.streaming.ingest.profiler import Profiler
-from pegel.streaming.ingest.sinks import SPARK_WRITES, StreamTables
+from pegel.streaming.ingest.rows import DEAD_LETTERS, ROW_TABLES, TABLE, Rows, RowWriter
+from pegel.streaming.ingest.sinks import StreamTables
 from pegel.streaming.ingest.stored import stored_before
 from pegel.streaming.ingest.summary import Summary, summarise
 from pegel.tables.delta import DeltaTables
-from pegel.tables.erased import erased_of_batch
-
-_TABLES = {PREDICTION: "predictions", FEEDBACK: "feedback"}
-_DEAD_LETTERS = "dead_letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +36,15 @@ class _Work:
     """A micro-batch while it is stored.
 
     Attributes:
-        dead: its refused events.
+        rows: those that are written.
         new: record -> its fit events that are no copies.
         index: of these.
-        replayed: whether tables hold some of it already.
     """
 
-    batch_id: int
+    rows: Rows
     summary: Summary
-    dead: DataFrame
     new: Mapping[str, DataFrame]
     index: pa.Table
-    replayed: bool
-
-    @property
-    def to_write(self) -> dict[str, DataFrame]:
-        """Table -> its rows; a table that gets none is left out."""
-        frames = {_TABLES[record]: frame for record, frame in self.new.items() if self.summary.new[record]}
-        return frames | ({_DEAD_LETTERS: self.dead} if any(self.summary.dead.values()) else {})
 
 
 class Ingest:
@@ -74,6 +63,7 @@ class Ingest:
     ) -> None:
         self.stream = StreamTables(spark, tables, query_id)
         self._profiler = Profiler(self.stream, tables, settings.ingest)
+        self._writer = RowWriter(self.stream, tables, settings.ingest.collect_events)
         self._tables = tables
         self._query_id = query_id
         self._generation = generation
@@ -102,9 +92,10 @@ class Ingest:
         copies = pa.concat_tables([copies, erased_letters(self._tables, index, batch_id)], promote_options="default")
         self._profiler.admit(new)
         first = self._without(events, copies)
-        dead = first.where(F.col(REASON).isNotNull())
-        work = _Work(batch_id, summarise(index, new, copies), dead, _of_records(first), new, replayed)
-        return self._store(work, started_at)
+        summary = summarise(index, new, copies)
+        size = pc.sum(index["bytes"]).as_py()
+        rows = Rows(batch_id, first, len(index), size, _tables_of(summary), replayed)
+        return self._store(_Work(rows, summary, _of_records(first), new), started_at)
 
     def commit(self, batch: IngestedBatch) -> bool:
         """Write the row of ``batches``, last of all; gives whether it was written, False if it stands there already."""
@@ -123,13 +114,13 @@ class Ingest:
     def _begin(self, batch_id: int) -> bool:
         self._profiler.restore(batch_id)
         self._begun = True
-        return any(self.stream.holds(name, batch_id) for name in (*SPARK_WRITES, "profiles"))
+        return any(self.stream.holds(name, batch_id) for name in (*ROW_TABLES, "profiles"))
 
     def _seen(self, index: pa.Table, record: str, batch_id: int) -> pa.Table:
         events = of_record(index.filter(index["fit"]), record)
         wanted = {ID[record]: events["id"], TIME[record]: events["time"]}
-        found = stored_before(self._tables, _TABLES[record], batch_id, tuple(wanted), wanted)
-        erased = erased_before(self._tables, _TABLES[record], batch_id, events["id"], events["time"])
+        found = stored_before(self._tables, TABLE[record], batch_id, tuple(wanted), wanted)
+        erased = erased_before(self._tables, TABLE[record], batch_id, events["id"], events["time"])
         return pa.concat_tables([found.rename_columns(["id", "time"]), erased], promote_options="default")
 
     def _without(self, events: DataFrame, copies: pa.Table) -> DataFrame:
@@ -139,17 +130,17 @@ class Ingest:
         return events.join(F.broadcast(where), list(COORDINATES), "left_anti")
 
     def _store(self, work: _Work, started_at: datetime) -> IngestedBatch:
-        frames = work.to_write
-        with ThreadPoolExecutor(max_workers=len(frames) + 2) as pool:
-            # Each is one Spark action whose driver waits more than it works.
-            written = {name: pool.submit(self._write, name, frame, work) for name, frame in frames.items()}
+        batch_id = work.rows.batch_id
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            # Each is a Spark action or some, whose driver waits more than it works.
+            rows = pool.submit(self._writer.write, work.rows)
             live = pool.submit(self._count_events, work)
             labels = pool.submit(
-                self._profiler.count_labels, work.new[PREDICTION], work.new[FEEDBACK], work.index, work.batch_id
+                self._profiler.count_labels, work.new[PREDICTION], work.new[FEEDBACK], work.index, batch_id
             )
         of_labels, label_counts = labels.result()
-        partials = self._profiler.store([*live.result(), *of_labels], label_counts, work.batch_id)
-        stored = {name: future.result() for name, future in written.items()}
+        partials = self._profiler.store([*live.result(), *of_labels], label_counts, batch_id)
+        stored = rows.result()
         summary = work.summary
         counts = BatchCounts(
             received=summary.received[PREDICTION],
@@ -165,7 +156,7 @@ class Ingest:
         )
         return IngestedBatch(
             self._query_id,
-            work.batch_id,
+            batch_id,
             summary.offsets,
             summary.holes,
             partials,
@@ -174,26 +165,26 @@ class Ingest:
             summary.newest_enqueued,
             started_at,
             datetime.now(UTC),
-            work.replayed,
+            work.rows.replayed,
         )
-
-    def _write(self, name: str, frame: DataFrame, work: _Work) -> int:
-        if work.replayed and self.stream.holds(name, work.batch_id):
-            # What was erased since had been stored.
-            return self.stream.count(name, work.batch_id) + erased_of_batch(self._tables, name, work.batch_id)
-        return self.stream.append(name, frame, work.batch_id)
 
     def _count_events(self, work: _Work) -> list[Partial]:
         if not work.summary.new[PREDICTION]:
             return []
         predictions, versions = work.new[PREDICTION], work.summary.versions
         if not work.summary.has_backfill:
-            return self._profiler.count_events(predictions, versions, work.batch_id, LIVE)
+            return self._profiler.count_events(predictions, versions, work.rows.batch_id, LIVE)
         old = F.col("hub").endswith(BACKFILL_HUB)
         return [
-            *self._profiler.count_events(predictions.where(~old), versions, work.batch_id, LIVE),
-            *self._profiler.count_events(predictions.where(old), versions, work.batch_id, BACKFILL),
+            *self._profiler.count_events(predictions.where(~old), versions, work.rows.batch_id, LIVE),
+            *self._profiler.count_events(predictions.where(old), versions, work.rows.batch_id, BACKFILL),
         ]
+
+
+def _tables_of(summary: Summary) -> list[str]:
+    """The tables that get a row."""
+    found = [TABLE[record] for record, count in summary.new.items() if count]
+    return [*found, DEAD_LETTERS] if any(summary.dead.values()) else found
 
 
 def _of_records(events: DataFrame) -> dict[str, DataFrame]:

@@ -17,7 +17,15 @@ from pegel.tables.delta import DeltaTables
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
 SETTINGS = Settings.model_validate(
-    {"ingest": {"segment_attributes": ("country", "tier"), "segment_cap": 3, "max_category_names": 3}}
+    {
+        "ingest": {
+            "segment_attributes": ("country", "tier"),
+            "segment_cap": 3,
+            "max_category_names": 3,
+            # Some of the micro-batches are written by the driver and some by Spark.
+            "collect_events": 100,
+        }
+    }
 )
 GRID = make_grid(
     "assistant",

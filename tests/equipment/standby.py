@@ -45,7 +45,9 @@ def arm(point: str) -> None:
     elif point == INDEX:
         _replace(step, "read_index", _after(index.read_index, lambda found: die() if len(found) else None))
     elif point == DATA_FILE:
-        _replace(StreamTables, "append", _before(StreamTables.append, _die_at_the_next_data_file))
+        # Whichever of the two writes the rows of the micro-batch.
+        for method in ("append", "append_arrow"):
+            _replace(StreamTables, method, _before(getattr(StreamTables, method), _die_at_the_next_data_file))
     else:
         _after_each_write_to(point.removeprefix("after-"), die)
 
@@ -99,12 +101,17 @@ def _after_table(call: Callable[..., Any], table: str, act: Callable[[], None]) 
 
 def _die_at_the_next_data_file(arguments: tuple[Any, ...]) -> None:
     tables, name = arguments[:2]
-    folder = Path(tables._tables.uri(name))
-    before = set(folder.glob("*.parquet"))
+    folder = tables._tables.uri(name)
+
+    def data_files() -> set[str]:
+        return {file.name for file in os.scandir(folder) if file.name.endswith(".parquet")}
+
+    before = data_files()
 
     def watch() -> None:
-        while not set(folder.glob("*.parquet")) - before:
-            time.sleep(0.0005)
+        # Without a pause: from the file to its commit it may be a few milliseconds.
+        while not data_files() - before:
+            pass
         die()
 
     threading.Thread(target=watch, daemon=True).start()

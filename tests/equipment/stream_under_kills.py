@@ -65,19 +65,20 @@ class StreamUnderKills:
         hubs: what it reads, started.
         folder: for settings, tables and logs.
         seed: of the events and of where they go.
+        collect_events: micro-batches of up to so many events are written by the driver, larger ones by Spark.
 
     Attributes:
         sent: how many events.
         lives: its processes that have ended, in order.
     """
 
-    def __init__(self, hubs: Hubs, folder: Path, seed: int) -> None:
+    def __init__(self, hubs: Hubs, folder: Path, seed: int, collect_events: int) -> None:
         self.hubs, self.folder, self.sent = hubs, folder, 0
         self.lives: list[Life] = []
         self._rng = random.Random(seed)
         self._events = seeded_events(seed, datetime.now(UTC), 1_000_000)
         self._config = folder / "kills.yml"
-        self._config.write_text(yaml.safe_dump(_sections(hubs, folder)))
+        self._config.write_text(yaml.safe_dump(_sections(hubs, folder, collect_events)))
         self._log = (folder / "stream.log").open("wb")
         self._started: list[subprocess.Popen[bytes]] = []
         self.settings = load_settings(str(self._config), environ={})
@@ -196,11 +197,16 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _sections(hubs: Hubs, folder: Path) -> dict[str, Any]:
+def _sections(hubs: Hubs, folder: Path, collect_events: int) -> dict[str, Any]:
     return {
         "storage": {"root": str(folder / "tables")},
         "source": {"max_events_per_trigger": 2 * PER_CYCLE, **hubs.source()},
-        "ingest": {"trigger_seconds": 0.2, "segment_attributes": ["country"], "segment_cap": 3},
+        "ingest": {
+            "trigger_seconds": 0.2,
+            "segment_attributes": ["country"],
+            "segment_cap": 3,
+            "collect_events": collect_events,
+        },
         "watch": {"block_min_events": 20, "window_seconds": [10, 60]},
         # A process that lives for seconds is not worth compiling for: neither the JVM's code nor Spark's plans; nor is
         # its rubbish worth threads of their own.

@@ -16,7 +16,7 @@ import pytest
 from equipment.hubs import AmqpHubs, KafkaHubs
 from equipment.ingested_tables import differences
 from equipment.standby import POINTS
-from equipment.stream_under_kills import GRID, StreamUnderKills
+from equipment.stream_under_kills import GRID, PER_CYCLE, StreamUnderKills
 
 from pegel.jobs.wiring.watching import build_watcher
 from pegel.schemas.tables import STREAM_TABLES, TABLES
@@ -33,18 +33,19 @@ SOAK_ROUNDS_PER_PART = 2
 SOAK_RANDOM_KILLS_PER_PART = 10
 LONGEST_LIFE_SECONDS = 20.0
 READY_SECONDS = 60.0
-HUBS = (AmqpHubs, KafkaHubs)
+STREAMS = ((AmqpHubs, 2 * PER_CYCLE), (KafkaHubs, 0))
+"""Kind of hub, and up to how many events its stream collects: one is written by the driver, the other by Spark."""
 
 
 @contextmanager
 def one_stream_for_each_kind_of_hub(folder: Path, seed: int) -> Iterator[list[StreamUnderKills]]:
     with ExitStack() as stack:
         made = []
-        for number, kind in enumerate(HUBS):
+        for number, (kind, collect_events) in enumerate(STREAMS):
             own = folder / kind.__name__
             own.mkdir()
             hubs = stack.enter_context(kind(own))
-            stream = StreamUnderKills(hubs, own, seed + number)
+            stream = StreamUnderKills(hubs, own, seed + number, collect_events)
             stack.callback(stream.close)
             made.append(stream)
         yield made
