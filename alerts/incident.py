@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pegel.schemas.metric_names import RATES
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import Action, AlertState, Rule, RuleKind
-from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, Evidence
+from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, Evidence, RateVerdict, Verdict
 
 PIPELINE = "*"
 """Stands for the model in incidents about the pipeline itself."""
@@ -26,7 +27,7 @@ class Incident:
     Attributes:
         version: the model version whose block opened it.
         segment: the segment whose block opened it.
-        columns: the columns that rang, the loudest first.
+        columns: the columns (or rates) that rang, the loudest first.
         calibrated: whether the verdict behind its last transition keeps the false-alarm budget.
         first_batch_id: first micro-batch of the evidence.
         last_batch_id: last micro-batch of the evidence.
@@ -68,7 +69,8 @@ class Incident:
     @property
     def evidence(self) -> Evidence:
         """What final windows have to confirm or retract."""
-        return Evidence(self.incident_id, self.model, self.version, self.segment, self.columns, self.windows)
+        columns, rates = ((), self.columns) if self.rule.kind is RuleKind.RATE else (self.columns, ())
+        return Evidence(self.incident_id, self.model, self.version, self.segment, columns, self.windows, rates)
 
     def hear_blocks(self, blocks: Sequence[BlockVerdict]) -> None:
         """Count quiet blocks, one micro-batch at a time.
@@ -81,7 +83,7 @@ class Incident:
         if version_order(newest) > version_order(self.newest):
             self.newest, self.quiet = newest, 0
         current = [block for block in mine if block.version == self.newest]
-        if any(rings(self.rule, block.columns) for block in current):
+        if any(rings_in(self.rule, block) for block in current):
             self.quiet = 0
         else:
             self.quiet += sum(block.segment == ALL for block in current)
@@ -121,13 +123,18 @@ def alert_key(incident_id: str, sequence: int) -> str:
     return hashlib.sha256(f"{incident_id}|{sequence}".encode()).hexdigest()[:32]
 
 
-def rings(rule: Rule, verdicts: Sequence[ColumnVerdict]) -> tuple[ColumnVerdict, ...]:
+def rings_in(rule: Rule, block: BlockVerdict) -> tuple[Verdict, ...]:
+    """What of a block rings for a rule: its columns, or its rates."""
+    return rings(rule, block.rates if rule.kind is RuleKind.RATE else block.columns)
+
+
+def rings(rule: Rule, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """The verdicts that ring for a rule and are large enough to matter, the loudest first."""
     heard = [v for v in verdicts if v.rang and rule.covers(v.column) and v.effect >= rule.minimum_effect]
     return tuple(sorted(heard, key=lambda verdict: (-loudness(verdict), verdict.column)))
 
 
-def loudness(verdict: ColumnVerdict) -> float:
+def loudness(verdict: Verdict) -> float:
     """How many times its bound the statistic is."""
     return verdict.statistic / verdict.threshold if verdict.threshold > 0 else verdict.statistic
 
@@ -159,6 +166,7 @@ def verdict_from_block(row: Mapping[str, Any]) -> BlockVerdict:
         tuple(ColumnVerdict(**verdict) for verdict in row["verdicts"]),
         (),
         None,
+        rates=tuple(RateVerdict(**rate) for rate in row.get("rates") or ()),
     )
 
 
@@ -193,5 +201,7 @@ def incident_from_rows(rows: Sequence[Mapping[str, Any]], rule: Rule | None) -> 
 
 
 def _rule_from_row(row: Mapping[str, Any]) -> Rule:
-    kind = RuleKind.CONSERVATION if row["model"] == PIPELINE else RuleKind.DRIFT
+    # No row says its rule's kind; only a rate rings for a rule about rates.
+    kind = RuleKind.RATE if row["column"] in RATES else RuleKind.DRIFT
+    kind = RuleKind.CONSERVATION if row["model"] == PIPELINE else kind
     return Rule(row["rule"], kind, "*", 0.0, row["severity"], Action(row["action"]), row["runbook"])

@@ -19,14 +19,15 @@ from pegel.alerts.incident import (
     incident_key,
     loudness,
     rings,
+    rings_in,
     verdict_from_block,
     version_order,
 )
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import Action, AlertState, Policy, Rule, RuleKind
-from pegel.schemas.verdicts import BatchFacts, BlockVerdict, ColumnVerdict, Evidence
+from pegel.schemas.verdicts import BatchFacts, BlockVerdict, Evidence, RateVerdict, Verdict
 
-Judged = Mapping[str, tuple[ColumnVerdict, ...] | None]
+Judged = Mapping[str, tuple[Verdict, ...] | None]
 """Incident -> the verdicts on its final windows; None, or not there, while they are not final."""
 
 
@@ -88,7 +89,7 @@ class Incidents:
                 rows += self._open_pipeline(rule, facts)
             else:
                 mine = [block for block in verdicts if (block.model, rule.name) not in joined]
-                rows += self._open_drift(rule, mine, facts)
+                rows += self._open(rule, mine, facts)
         return rows
 
     def restore(
@@ -123,7 +124,7 @@ class Incidents:
             self._unresolved[incident.model, incident.rule.name] = incident
             _hear_again(incident, by_batch, conserved or {})
 
-    def _settle(self, incident: Incident, judged: tuple[ColumnVerdict, ...] | None, facts: BatchFacts) -> list[Row]:
+    def _settle(self, incident: Incident, judged: tuple[Verdict, ...] | None, facts: BatchFacts) -> list[Row]:
         if incident.state is not AlertState.OPENED or judged is None:
             return []
         still = [v for v in rings(incident.rule, judged) if v.column in incident.columns]
@@ -150,18 +151,18 @@ class Incidents:
             words = message.resolved(incident, proven=retraining == PROVEN)
         return [self._row(incident, AlertState.RESOLVED, facts, words)]
 
-    def _open_drift(self, rule: Rule, verdicts: Sequence[BlockVerdict], facts: BatchFacts) -> list[Row]:
+    def _open(self, rule: Rule, verdicts: Sequence[BlockVerdict], facts: BatchFacts) -> list[Row]:
         heard: dict[str, list[BlockVerdict]] = defaultdict(list)
         for verdict in verdicts:
-            if rings(rule, verdict.columns):
+            if rings_in(rule, verdict):
                 heard[verdict.model].append(verdict)
         rows = []
         for model in sorted(heard):
             if (model, rule.name) in self._unresolved:
                 continue
             chosen = max(heard[model], key=lambda block: _weight(rule, block))
-            loudest, *_ = found = rings(rule, chosen.columns)
-            incident = _drift_incident(rule, chosen, found, facts.batch_id)
+            loudest, *_ = found = rings_in(rule, chosen)
+            incident = _incident_of(rule, chosen, found, facts.batch_id)
             self._unresolved[model, rule.name] = incident
             others = sorted({block.segment for block in heard[model]} - {chosen.segment, ALL})
             may_retrain = rule.action is Action.RETRAIN and self._may_retrain(loudest)
@@ -195,7 +196,7 @@ class Incidents:
             self._row(incident, AlertState.CONFIRMED, facts, words, action=rule.action),
         ]
 
-    def _may_retrain(self, verdict: ColumnVerdict) -> bool:
+    def _may_retrain(self, verdict: Verdict) -> bool:
         return verdict.calibrated or self._policy.uncalibrated_may_retrain
 
     def _row(
@@ -206,7 +207,7 @@ class Incidents:
         words: tuple[str, str],
         *,
         action: Action = Action.NONE,
-        verdict: ColumnVerdict | None = None,
+        verdict: Verdict | None = None,
     ) -> Row:
         if state is not AlertState.OPENED:
             incident.sequence += 1
@@ -250,8 +251,10 @@ class Incidents:
         }
 
 
-def _drift_incident(rule: Rule, block: BlockVerdict, found: Sequence[ColumnVerdict], batch_id: int) -> Incident:
-    pooled = block.pooled_first_batch_id
+def _incident_of(rule: Rule, block: BlockVerdict, found: Sequence[Verdict], batch_id: int) -> Incident:
+    # A rate has an onset of its own; the columns of a block share that of the loudest.
+    onset = found[0] if isinstance(found[0], RateVerdict) else block
+    pooled = onset.pooled_first_batch_id
     return Incident(
         incident_id=incident_key(block.model, rule.name, batch_id),
         model=block.model,
@@ -263,8 +266,8 @@ def _drift_incident(rule: Rule, block: BlockVerdict, found: Sequence[ColumnVerdi
         baseline_id=block.baseline_id,
         first_batch_id=pooled if pooled >= 0 else block.first_batch_id,
         last_batch_id=block.last_batch_id,
-        since=block.since,
-        windows=block.windows,
+        since=onset.since,
+        windows=onset.windows,
         opened_in=batch_id,
         newest=block.version,
     )
@@ -272,7 +275,7 @@ def _drift_incident(rule: Rule, block: BlockVerdict, found: Sequence[ColumnVerdi
 
 def _weight(rule: Rule, block: BlockVerdict) -> tuple[tuple[int, int, str], bool, float, str, int]:
     """Which block an incident is told by: of the newest version, of all traffic if that rang, else the loudest."""
-    loudest = rings(rule, block.columns)[0]
+    loudest = rings_in(rule, block)[0]
     return version_order(block.version), block.segment == ALL, loudness(loudest), block.segment, block.block_no
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from pegel.alerts.incident import Incident
 from pegel.schemas.partials import ALL
-from pegel.schemas.policy import Action
-from pegel.schemas.verdicts import ColumnVerdict
+from pegel.schemas.policy import Action, RuleKind
+from pegel.schemas.verdicts import RateVerdict, Verdict
 
 _DIRECTIONS = {
     "location": "its centre moved",
@@ -23,19 +23,19 @@ _NAME_LENGTH = 80
 
 
 def opened(
-    incident: Incident, loudest: ColumnVerdict, other_segments: Sequence[str], *, may_retrain: bool
+    incident: Incident, loudest: Verdict, other_segments: Sequence[str], *, may_retrain: bool
 ) -> tuple[str, str]:
     """Title and message of an incident that a block opened."""
     elsewhere = f" It also rang in {_listed(other_segments)}." if other_segments else ""
     after = "If they do, a retraining starts by itself." if may_retrain else "If they do, a person has to look."
     return (
-        f"Drift in {_plain(incident.model)} {_plain(incident.version)}: {_listed(incident.columns)}",
+        f"{_kind(incident)} in {_version(incident)}: {_listed(incident.columns)}",
         f"{_what(incident, loudest)}{elsewhere} {_trust(loudest)} The windows of this evidence confirm or retract it "
         f"by themselves once they are final. {after}",
     )
 
 
-def confirmed(incident: Incident, loudest: ColumnVerdict, action: Action, quiet_blocks: int) -> tuple[str, str]:
+def confirmed(incident: Incident, loudest: Verdict, action: Action, quiet_blocks: int) -> tuple[str, str]:
     """Title and message of an incident that the final windows confirmed."""
     closes = f"The incident closes by itself after {quiet_blocks} quiet blocks in a row"
     if action is Action.RETRAIN:
@@ -45,7 +45,7 @@ def confirmed(incident: Incident, loudest: ColumnVerdict, action: Action, quiet_
     else:
         after = f"Nothing is retrained by itself. {closes}."
     return (
-        f"Drift confirmed in {_plain(incident.model)} {_plain(incident.version)}: {_listed(incident.columns)}",
+        f"{_kind(incident)} confirmed in {_version(incident)}: {_listed(incident.columns)}",
         f"{_what(incident, loudest)} {_trust(loudest)} The windows are final. {after}",
     )
 
@@ -53,7 +53,7 @@ def confirmed(incident: Incident, loudest: ColumnVerdict, action: Action, quiet_
 def retracted(incident: Incident) -> tuple[str, str]:
     """Title and message of an incident that the final windows do not show."""
     return (
-        f"Drift in {_plain(incident.model)} {_plain(incident.version)} retracted",
+        f"{_kind(incident)} in {_version(incident)} retracted",
         f"The final windows of {_where(incident)} do not show what a block showed for {_listed(incident.columns)}: "
         "late events have filled them up. There is nothing to do.",
     )
@@ -64,7 +64,7 @@ def resolved(incident: Incident, *, proven: bool) -> tuple[str, str]:
     how = f"{incident.quiet} blocks in a row of version {_plain(incident.newest)} were quiet"
     proof = ", and the retrained model has proven itself" if proven else ""
     return (
-        f"Drift in {_plain(incident.model)} is over",
+        f"{_kind(incident)} in {_plain(incident.model)} is over",
         f"{how}{proof}. It began {_time(incident.since)} with {_listed(incident.columns)} of version "
         f"{_plain(incident.version)}. There is nothing to do.",
     )
@@ -89,7 +89,13 @@ def conserved_again(incident: Incident) -> tuple[str, str]:
     )
 
 
-def _what(incident: Incident, loudest: ColumnVerdict) -> str:
+def _kind(incident: Incident) -> str:
+    return "A raised rate" if incident.rule.kind is RuleKind.RATE else "Drift"
+
+
+def _what(incident: Incident, loudest: Verdict) -> str:
+    if isinstance(loudest, RateVerdict):
+        return _what_rate(incident, loudest)
     direction = _DIRECTIONS.get(loudest.direction, "the shares of its categories moved")
     count = len(incident.columns)
     head = f"{count} columns of" if count > 1 else "One column of"
@@ -101,7 +107,18 @@ def _what(incident: Incident, loudest: ColumnVerdict) -> str:
     )
 
 
-def _trust(loudest: ColumnVerdict) -> str:
+def _what_rate(incident: Incident, rate: RateVerdict) -> str:
+    others = f" {_listed(incident.columns[1:])} rose too." if len(incident.columns) > 1 else ""
+    return (
+        f"The {_plain(rate.column)} of {_where(incident)} is {rate.hits / rate.n:.3g} over n = {rate.n} events (95 % "
+        f"interval {rate.lower:.3g} to {rate.upper:.3g}), since {_time(incident.since)}. The baseline "
+        f"{incident.baseline_id or 'of this version'} has {rate.baseline_hits / rate.baseline_n:.3g} of n = "
+        f"{rate.baseline_n} and allows at most {rate.bound:.3g}; the shift is {rate.effect:.3g} standard deviations."
+        f"{others}"
+    )
+
+
+def _trust(loudest: Verdict) -> str:
     if loudest.calibrated:
         return "The bound is calibrated: it keeps the budget of false alarms."
     return "The bound is uncalibrated: the baseline is too young to know how much quiet blocks differ from each other."
@@ -109,7 +126,11 @@ def _trust(loudest: ColumnVerdict) -> str:
 
 def _where(incident: Incident) -> str:
     where = "all traffic" if incident.segment == ALL else f"segment {_plain(incident.segment)}"
-    return f"{_plain(incident.model)} {_plain(incident.version)} ({where})"
+    return f"{_version(incident)} ({where})"
+
+
+def _version(incident: Incident) -> str:
+    return f"{_plain(incident.model)} {_plain(incident.version)}"
 
 
 def _listed(names: Sequence[str]) -> str:

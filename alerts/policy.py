@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pegel.conf.loading import read_text
 from pegel.errors import SettingsError
+from pegel.schemas import metric_names
 from pegel.schemas.policy import Action, Policy, Rule, RuleKind
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
@@ -65,7 +66,24 @@ class _PolicyInFile(BaseModel):
         if any(rule.kind is RuleKind.CONSERVATION and rule.action is Action.RETRAIN for rule in rules):
             msg = "lost events cannot be mended by a retraining; a rule of kind conservation pages or does nothing"
             raise ValueError(msg)
+        for rule in rules:
+            if rule.kind is RuleKind.RATE:
+                _refuse_rates(rule)
         return rules
+
+
+def _refuse_rates(rule: _RuleInFile) -> None:
+    if rule.action is Action.RETRAIN:
+        msg = (
+            f"errors are no fault of what a model has learned, so the rule {rule.name!r} of kind rate retrains nothing"
+        )
+        raise ValueError(msg)
+    unknown = sorted(set(rule.columns) - set(metric_names.RATES)) if rule.columns != "*" else []
+    if unknown:
+        msg = (
+            f"{unknown[0]!r} is no rate that is judged; the columns of a rule of kind rate are of {metric_names.RATES}"
+        )
+        raise ValueError(msg)
 
 
 def load_policy(path: str) -> Policy:

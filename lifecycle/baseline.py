@@ -16,7 +16,7 @@ from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.schemas import grids
 from pegel.schemas.grids import Grid, GridColumn, grid_from_row
 from pegel.schemas.model_io import Answer
-from pegel.schemas.partials import CORRECT_CELLS, Tally, tally_to_row
+from pegel.schemas.partials import ANSWERED, CORRECT_CELLS, ERRORS, Tally, tally_to_row
 from pegel.streaming.statistics.counting import count, learn_grid
 from pegel.tables.delta import DeltaTables
 
@@ -126,7 +126,13 @@ def outside_share(tally: Tally, column: GridColumn) -> float:
 
 
 def make_baseline(
-    model: str, version: str, grid: Grid, values: Values, right: Sequence[bool] | None = None
+    model: str,
+    version: str,
+    grid: Grid,
+    values: Values,
+    right: Sequence[bool] | None = None,
+    *,
+    failed: Sequence[bool] | None = None,
 ) -> Baseline:
     """Count a baseline; its id is a hash of the content.
 
@@ -137,12 +143,15 @@ def make_baseline(
         values: by the columns' names, one a row.
         right: whether the answer was right, one a row: then the baseline also says how often answers with a confidence
             are, from which the stream estimates the accuracy without labels.
+        failed: whether there was an error instead of an answer, one a row: then the stream judges the error rate.
     """
     tally = count(values, grid)
     confidence = next((column for column in grid.columns if column.source == "confidence"), None)
     if right is not None and confidence is not None:
         of_right = [value for value, hit in zip(values[confidence.name], right, strict=True) if hit]
         tally.cells[CORRECT_CELLS] = count({confidence.name: of_right}, grid).cells[confidence.name]
+    if failed is not None:
+        tally.counts.update({ERRORS: sum(failed), ANSWERED: len(failed) - sum(failed)})
     content = json.dumps([model, version, grid.grid, tally_to_row(tally)], sort_keys=True)
     return Baseline(hashlib.sha256(content.encode()).hexdigest()[:16], version, grid, tally)
 

@@ -107,7 +107,8 @@ def register(
         values = watched_values(watched, texts, answers, measure_latencies_ms(loaded, texts))
         grid = choose_grid(known_grids(tables, registry.model), registry.model, watched, values)
         right = [answer.output == row.label for answer, row in zip(answers, validation, strict=True)]
-        baseline = make_baseline(registry.model, version, grid, values, right)
+        failed = [answer.failure is not None for answer in answers]
+        baseline = make_baseline(registry.model, version, grid, values, right, failed=failed)
         store(tables, baseline, source=origin.source, now=now())
         found = baseline.baseline_id, grid.grid
     registry.set_tags(version, {model_io.TAG_BASELINE: found[0], model_io.TAG_GRID: found[1]})

@@ -21,6 +21,8 @@ LABELLED = "labelled"
 CORRECT = "correct"
 INPUT_TOKENS = "input_tokens"
 OUTPUT_TOKENS = "output_tokens"
+ANSWERED = "answered"
+"""In a baseline alone: its events without an error. Only a baseline with it, or with errors, says how many failed."""
 
 ALL = "*"
 """The segment of all events."""

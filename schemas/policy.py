@@ -11,7 +11,9 @@ class RuleKind(StrEnum):
     """What a rule listens to."""
 
     DRIFT = "drift"
-    """The verdicts of the watch about closed blocks."""
+    """The verdicts of the watch about columns of closed blocks."""
+    RATE = "rate"
+    """Its verdicts about rates that have risen above their baseline's, see ``metric_names.RATES``."""
     CONSERVATION = "conservation"
     """Whether every event of a micro-batch was accounted for."""
 
@@ -40,8 +42,9 @@ class Rule:
     Attributes:
         name: its name; with the model it names an incident.
         kind: what it listens to.
-        columns: the columns it is about, or ``"*"`` for all.
-        minimum_effect: a shift below this many baseline standard deviations is too small to matter.
+        columns: the columns it is about, or the rates, or ``"*"`` for all.
+        minimum_effect: a shift below this many baseline standard deviations is too small to matter; of a rate that is
+            Cohen's h, see :class:`~pegel.schemas.verdicts.RateVerdict`.
         severity: 0 (worst) to 4, as in Azure Monitor.
         action: what a confirmed alert asks for; ``none`` only records.
         runbook: page of ``docs/runbook``.

@@ -213,6 +213,13 @@ BLOCKS = Table(
             nullable=False,
         ),
         Column("state", "string", "state of the sequential tests after it, as JSON", nullable=False),
+        Column(
+            "rates",
+            "array<struct<column:string,rang:boolean,calibrated:boolean,lag:int,n:bigint,hits:bigint,statistic:double,"
+            "threshold:double,p_value:double,effect:double,lower:double,upper:double,baseline_n:bigint,"
+            "baseline_hits:bigint,bound:double,since:timestamp,pooled_first_batch_id:bigint>>",
+            "one per rate that is judged, such as error_rate, over the blocks since its likeliest onset",
+        ),
     ),
     HOT,
 )

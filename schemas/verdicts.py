@@ -34,11 +34,65 @@ class ColumnVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockVerdict:
-    """A closed arrival block: which micro-batches and windows are in it, and a verdict for each column.
+class RateVerdict:
+    """The answer of the rate detector: whether a rate has risen above what its baseline allows.
+
+    It may be asked after every block, so its guarantee is about the whole run; ``n``, ``hits`` and what follows from
+    them are of the blocks since the likeliest onset.
 
     Attributes:
-        windows: (start, window_s) of every base window that the pooled blocks of the verdicts touch, in order.
+        column: name of the rate, see ``metric_names.RATES``.
+        rang: whether the statistic reached the threshold. Only a rise rings.
+        calibrated: whether that keeps the false-alarm budget.
+        lag: how many blocks there are since the onset, 1 to 64.
+        n: events in them.
+        hits: how many of these count, such as those with an error.
+        statistic: ``log(1 + M)`` of the detector's sum M of betting e-values, over the whole run; of final windows
+            ``-log(p_value)``.
+        threshold: that of the run length which is this rate's share of the budget; of final windows that of their
+            level.
+        p_value: chance of so many hits or more in n events, each with the chance ``bound``; the onset was chosen.
+        effect: Cohen's h of the rise, ``2 asin(sqrt(rate)) - 2 asin(sqrt(baseline's))``, 0 to pi: the shift in
+            standard deviations of an event; 0 where the rate has fallen.
+        lower: lower end of the rate's 95 % interval.
+        upper: upper end of it.
+        baseline_n: events of the baseline.
+        baseline_hits: how many of them count.
+        bound: the largest rate that is taken for harmless.
+        since: start of the earliest window of these blocks: the estimated onset; None unless it rang.
+        windows: (start, window_s) of every base window that they touch, in order; none unless it rang.
+        pooled_first_batch_id: first micro-batch of these blocks.
+    """
+
+    column: str
+    rang: bool
+    calibrated: bool
+    lag: int
+    n: int
+    hits: int
+    statistic: float
+    threshold: float
+    p_value: float
+    effect: float
+    lower: float
+    upper: float
+    baseline_n: int
+    baseline_hits: int
+    bound: float
+    since: datetime | None = None
+    windows: tuple[tuple[datetime, int], ...] = ()
+    pooled_first_batch_id: int = -1
+
+
+Verdict = ColumnVerdict | RateVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class BlockVerdict:
+    """A closed arrival block: which micro-batches and windows are in it, and a verdict for each column and rate.
+
+    Attributes:
+        windows: (start, window_s) of every base window that the pooled blocks of the columns touch, in order.
         since: start of the earliest window of the lag at which the loudest column rang: the estimated onset.
         pooled_first_batch_id: first micro-batch of the pooled blocks behind the verdicts (an alert's lineage starts
             there); -1 stands for ``first_batch_id``.
@@ -57,6 +111,7 @@ class BlockVerdict:
     windows: tuple[tuple[datetime, int], ...]
     since: datetime | None
     pooled_first_batch_id: int = -1
+    rates: tuple[RateVerdict, ...] = ()
 
     @property
     def rang(self) -> bool:
@@ -74,6 +129,7 @@ class Evidence:
     segment: str
     columns: tuple[str, ...]
     windows: tuple[tuple[datetime, int], ...]
+    rates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

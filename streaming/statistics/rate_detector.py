@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from pegel.streaming.statistics.cells import FloatArray
+from pegel.streaming.statistics.cells import FloatArray, IntArray
 
 BASELINE_CONFIDENCE = 0.99
 
@@ -102,9 +102,24 @@ def grown(
         hits: of shape ``(..., 1)``.
         n: events, of the same shape.
     """
+    with np.errstate(over="ignore"):
+        found: FloatArray = np.minimum((1 + sums) * np.exp(log_growth(bound, odds, hits, n)), _LARGEST)
+    return found
+
+
+def log_growth(
+    bound: float | FloatArray, odds: Sequence[float], hits: IntArray | FloatArray, n: IntArray | FloatArray
+) -> FloatArray:
+    """The logarithm of what a stake of 1 on each bet has become, of shape ``(..., bets)``; see :func:`grown`.
+
+    Example:
+        Bound 1/2, odds 3 : 1: one hit and one miss leave ``3/2 * 1/2``.
+
+        >>> float(np.exp(log_growth(0.5, [3.0], np.array([1]), np.array([2])))[0])
+        0.75
+    """
     bets = np.array(odds)
     rates = bets * bound / (1 + (bets - 1) * bound)
-    growth = hits * np.log(rates / bound) + (n - hits) * np.log((1 - rates) / (1 - bound))
-    with np.errstate(over="ignore"):
-        found: FloatArray = np.minimum((1 + sums) * np.exp(growth), _LARGEST)
-    return found
+    hit, miss = np.log(rates / bound), np.log((1 - rates) / (1 - bound))
+    growth: FloatArray = np.multiply(hits, hit) + np.multiply(n - hits, miss)
+    return growth

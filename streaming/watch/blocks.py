@@ -5,7 +5,7 @@ events or the enqueued times of these micro-batches span long enough. No clock i
 one block, and a closed block never changes.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from pegel.schemas.partials import LIVE, Partial, Tally
 from pegel.streaming.statistics.alarm import LONGEST_LAG
 from pegel.streaming.statistics.cells import IntArray
 from pegel.streaming.watch.learning import Learning, Patience
+from pegel.streaming.watch.rates import RateRun, rates_in
 from pegel.streaming.watch.reference import Comparison
 
 Key = tuple[str, str, str]
@@ -38,6 +39,7 @@ class Block:
         grid: the grid of its cells; the baseline's if it has any on that.
         baseline_id: what it is compared with; empty if nothing.
         bins: watched column -> counts per bin; empty if it is compared with nothing.
+        rates: rate -> (hits, events), for the rates that the baseline knows.
     """
 
     key: Key
@@ -50,6 +52,7 @@ class Block:
     grid: str
     baseline_id: str
     bins: Mapping[str, IntArray]
+    rates: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -90,7 +93,15 @@ class OpenBlock:
             comparison.grid_id if comparison and on_grid else most,
             comparison.baseline_id if comparison else "",
             comparison.bin(on_grid or Tally()) if comparison else {},
+            {name: found for name, found in self._rates().items() if comparison and name in comparison.rates},
         )
+
+    def _rates(self) -> dict[str, tuple[int, int]]:
+        # Counters do not depend on the grid.
+        counts: Counter[str] = Counter()
+        for tally in self.tallies.values():
+            counts.update(tally.counts)
+        return rates_in(counts)
 
 
 @dataclass(slots=True)
@@ -100,6 +111,7 @@ class BlockStream:
     Attributes:
         recent: the last 64 closed blocks that were compared with the same baseline.
         restart: column -> the block from which its lags count; a column that rang starts again after that block.
+        rates: rate -> where its detector stands; one that is not there is at its start.
         next_no: number of the next block.
         open: the block that grows; None between blocks.
         learning: what its blocks teach about their spread; None while the version has no baseline.
@@ -107,6 +119,7 @@ class BlockStream:
 
     recent: deque[Block] = field(default_factory=lambda: deque(maxlen=LONGEST_LAG))
     restart: dict[str, int] = field(default_factory=dict)
+    rates: dict[str, RateRun] = field(default_factory=dict)
     next_no: int = 0
     open: OpenBlock | None = None
     learning: Learning | None = None
@@ -115,6 +128,7 @@ class BlockStream:
         """Add the newest closed block. Counts on bins of another baseline cannot be pooled with it and are dropped."""
         if self.recent and self.recent[-1].baseline_id != block.baseline_id:
             self.recent.clear()
+            self.rates.clear()
         self.recent.append(block)
         self.next_no = block.block_no + 1
         first = self.recent[0].block_no
@@ -131,6 +145,11 @@ class BlockStream:
         """The blocks that the column's lags may pool, the newest last."""
         start = self.restart.get(column, 0)
         return [block for block in self.recent if block.block_no >= start]
+
+    def since_ring(self, rate: str) -> list[Block]:
+        """The recent blocks in which the rate was counted, since it rang last, the newest last."""
+        start = self.rates.get(rate, RateRun()).start
+        return [block for block in self.recent if block.block_no >= start and rate in block.rates]
 
 
 class BlockStreams:

@@ -1,16 +1,18 @@
 """From closed blocks and final windows to verdicts. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
 from pegel.schemas.partials import Tally
-from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict
+from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, RateVerdict
 from pegel.streaming.statistics.alarm import ColumnTest, Pools, decide, level
+from pegel.streaming.statistics.dispersion import LAGS
 from pegel.streaming.watch.blocks import Block, BlockStream, windows_of
 from pegel.streaming.watch.learning import Learning
+from pegel.streaming.watch.rates import RateRun, rates_in
 from pegel.streaming.watch.reference import Comparison
 
 MONTH_SECONDS = 30 * 86_400
@@ -54,8 +56,9 @@ def judge_blocks(closed: Sequence[Closed]) -> list[BlockVerdict]:
             they learn from the blocks.
 
     Returns:
-        in the same order, each with a verdict for every column that can be judged. The windows, the onset and the first
-        pooled micro-batch are those of the loudest column that rang; of the block alone if none did.
+        in the same order, each with a verdict for every column and rate that can be judged. The windows, the onset and
+        the first pooled micro-batch are those of the loudest column that rang; of the block alone if none did. A rate
+        has its own.
     """
     owners: list[int] = []
     tests: list[tuple[ColumnTest, Pools, float]] = []
@@ -75,6 +78,31 @@ def judge_blocks(closed: Sequence[Closed]) -> list[BlockVerdict]:
         if one.stream.learning is not None:
             one.stream.learning.add(one.block.bins, one.block.last_enqueued, found)
     return [_block_verdict(one, found) for one, found in zip(closed, columns, strict=True)]
+
+
+def judge_rates(one: Closed) -> tuple[RateVerdict, ...]:
+    """Take the block into the detectors of its rates, and start those that rang again.
+
+    Args:
+        one: the block; its stream's ``rates`` are changed.
+    """
+    found = []
+    for name, test in one.comparison.rates.items() if one.comparison else ():
+        run = one.stream.rates.get(name, RateRun())
+        blocks = one.stream.since_ring(name)
+        sums = test.detector.add(run.sums, *one.block.rates[name])
+        verdict = test.judge(sums, np.array([block.rates[name] for block in blocks]), rate_run_length(one.alpha))
+        pooled = blocks[-verdict.lag :]
+        verdict = replace(verdict, pooled_first_batch_id=pooled[0].first_batch_id)
+        if verdict.rang:
+            windows = windows_of(pooled)
+            verdict = replace(verdict, windows=windows, since=windows[0][0])
+            run = RateRun(start=one.block.block_no + 1)
+        else:
+            run = RateRun(sums, run.start)
+        one.stream.rates[name] = run
+        found.append(verdict)
+    return tuple(found)
 
 
 def test_of(column: str, comparison: Comparison, learning: Learning | None) -> ColumnTest:
@@ -104,6 +132,7 @@ def _block_verdict(one: Closed, columns: Sequence[ColumnVerdict]) -> BlockVerdic
         windows_of(pooled),
         since,
         pooled[0].first_batch_id,
+        judge_rates(one),
     )
 
 
@@ -127,6 +156,25 @@ def judge_sum(
     return tuple(verdict for verdict in found if verdict is not None)
 
 
+def judge_rate_sums(counts: Mapping[str, int], names: Sequence[str], comparison: Comparison) -> tuple[RateVerdict, ...]:
+    """Judge the rates of final windows by their p-values; names of rates that are not judged are passed over."""
+    sums = rates_in(counts)
+    found = [test.judge_sum(*sums[name]) for name, test in comparison.rates.items() if name in names]
+    return tuple(verdict for verdict in found if verdict is not None)
+
+
 def alpha_of(comparison: Comparison, average_run_length: float, segments: int) -> float:
-    """The level of one comparison, when ``segments`` segments share the budget of a version."""
-    return level(average_run_length, len(comparison.watched) * segments)
+    """The level of one comparison, when the columns and rates of so many segments share a version's budget."""
+    return level(average_run_length, (len(comparison.watched) + len(comparison.rates)) * segments)
+
+
+def rate_run_length(alpha: float) -> float:
+    """The run length of one rate: ``2 A C``, if the lags of a column have the level ``1 / (2 A C lags)`` each.
+
+    A detector with it reaches its threshold within t blocks with a chance of at most ``t / (2 A C)``, as a column does.
+
+    Example:
+        >>> round(rate_run_length(level(10_000, 5)))
+        100000
+    """
+    return 1 / (alpha * len(LAGS))

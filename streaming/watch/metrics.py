@@ -6,6 +6,7 @@ the size of the shift. What is not defined is None; nothing is ever NaN or infin
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pegel.schemas import grids, metric_names, partials
@@ -14,6 +15,7 @@ from pegel.schemas.partials import Tally
 from pegel.streaming.statistics.cells import IntArray, Moments, dense, moments, quantile, values_of
 from pegel.streaming.statistics.intervals import Interval, mean_interval, quantile_interval, wilson
 from pegel.streaming.statistics.null_tests import mean_p_value, rate_p_value
+from pegel.streaming.statistics.rate_test import cohen_h
 from pegel.streaming.watch.drift import drift_numbers
 from pegel.streaming.watch.estimates import estimate_numbers
 from pegel.streaming.watch.number import Number
@@ -36,22 +38,34 @@ def metric_rows(revision: Revision, batch_id: int, comparison: Comparison | None
     window = revision.window
     numbers = list(_label_numbers(window, always=revision.labels_only))
     if not revision.labels_only and window.counts[partials.EVENTS] > 0:
-        numbers = [*_event_numbers(window), *numbers, *_column_numbers(window, comparison)]
+        numbers = [*_event_numbers(window, comparison), *numbers, *_column_numbers(window, comparison)]
     return [_row(number, window, batch_id) for number in numbers]
 
 
-def _event_numbers(window: WindowSum) -> Iterator[Number]:
+def _event_numbers(window: WindowSum, comparison: Comparison | None) -> Iterator[Number]:
     counts = window.counts
     n = counts[partials.EVENTS]
     yield Number(metric_names.EVENTS, float(n), n)
-    errors = counts[partials.ERRORS]
-    yield Number(metric_names.ERROR_RATE, errors / n, n, interval=wilson(errors, n))
+    yield _error_rate(counts[partials.ERRORS], n, comparison)
     for metric, counter in (
         (metric_names.INPUT_TOKENS, partials.INPUT_TOKENS),
         (metric_names.OUTPUT_TOKENS, partials.OUTPUT_TOKENS),
     ):
         if counts[counter]:
             yield Number(metric, float(counts[counter]), n)
+
+
+def _error_rate(errors: int, n: int, comparison: Comparison | None) -> Number:
+    found = Number(metric_names.ERROR_RATE, errors / n, n, interval=wilson(errors, n))
+    test = comparison.rates.get(metric_names.ERROR_RATE) if comparison is not None else None
+    if comparison is None or test is None:
+        return found
+    return replace(
+        found,
+        p_value=rate_p_value(errors, n, test.hits, test.n),
+        effect=abs(cohen_h(errors / n, test.hits / test.n)),
+        baseline_id=comparison.baseline_id,
+    )
 
 
 def _label_numbers(window: WindowSum, *, always: bool) -> Iterator[Number]:

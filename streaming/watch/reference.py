@@ -21,6 +21,7 @@ from pegel.streaming.statistics.cells import (
 )
 from pegel.streaming.statistics.dispersion import Dispersion
 from pegel.streaming.statistics.probability_calibration import FEWEST_ROWS, Calibration, isotonic
+from pegel.streaming.watch.rates import rate_tests
 
 _CONFIDENCE_SOURCE = "confidence"
 
@@ -77,6 +78,8 @@ class Comparison:
         self.columns = {column.name: _prepared(column, reference) for column in reference.grid.columns}
         self.watched = tuple(c.name for c in reference.grid.columns if c.drift)
         """The columns that may ring."""
+        self.rates = rate_tests(reference.baseline.counts)
+        """Rate -> what judges it; those that the baseline does not know are not there."""
         self.confidence = next((c for c in self.columns.values() if c.column.source == _CONFIDENCE_SOURCE), None)
         """The column of the confidence; None if the model has none."""
         self.correctness = _correctness(reference, self.confidence)

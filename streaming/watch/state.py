@@ -1,8 +1,9 @@
 """What a row of ``blocks`` holds beside the verdicts, so that a restart continues as if it had never happened. Pure.
 
-Each row has its block's counts per bin and the points from which lags count; each 64th row of a key also has what its
-blocks have taught about their spread. The first row of a micro-batch also has the state of the whole stream after it:
-partition clocks, watermark, the windows that are not final, and the first micro-batch that an open block holds.
+Each row has its block's counts per bin and the points from which lags count, its rates and where their detectors
+stand; each 64th row of a key also has what its blocks have taught about their spread. The first row of a
+micro-batch also has the state of the whole stream after it: partition clocks, watermark, the windows that are not
+final, and the first micro-batch that an open block holds.
 """
 
 import json
@@ -13,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict
+from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, RateVerdict
 from pegel.streaming.statistics.alarm import LONGEST_LAG
 from pegel.streaming.watch.blocks import Block, BlockStream, Window
 from pegel.streaming.watch.learning import Learning
+from pegel.streaming.watch.rates import RateRun
 
 Row = dict[str, Any]
 
 _VERDICT = tuple(f.name for f in fields(ColumnVerdict))
+_RATE = tuple(f.name for f in fields(RateVerdict) if f.name != "windows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,9 @@ def block_row(verdict: BlockVerdict, block: Block, of_key: BlockStream, stream: 
         "windows": [[micros(start), seconds] for start, seconds in block.windows],
         "restart": dict(sorted(of_key.restart.items())),
     }
+    if block.rates:
+        state["rates"] = {name: list(counted) for name, counted in sorted(block.rates.items())}
+        state["runs"] = {name: [run.start, *run.sums] for name, run in sorted(of_key.rates.items())}
     if of_key.learning is not None and block.block_no % LONGEST_LAG == 0:
         state["learning"] = of_key.learning.state()
     if stream is not None:
@@ -80,6 +86,7 @@ def block_row(verdict: BlockVerdict, block: Block, of_key: BlockStream, stream: 
         "grid": block.grid,
         "verdicts": [{name: getattr(column, name) for name in _VERDICT} for column in verdict.columns],
         "state": json.dumps(state, separators=(",", ":")),
+        "rates": [{name: getattr(rate, name) for name in _RATE} for rate in verdict.rates],
     }
 
 
@@ -96,6 +103,8 @@ def restored_streams(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, 
         stream = streams.setdefault(block.key, BlockStream())
         stream.append(block)
         stream.restart = dict(state["restart"])
+        # Rows of versions that judged no rates have none.
+        stream.rates = {name: RateRun(tuple(sums), start) for name, (start, *sums) in state.get("runs", {}).items()}
     return streams
 
 
@@ -142,6 +151,7 @@ def _block(row: Mapping[str, Any], state: Mapping[str, Any]) -> Block:
         row["grid"],
         row["baseline_id"] or "",
         {name: np.array(counts, dtype=np.int64) for name, counts in state["bins"].items()},
+        {name: (hits, n) for name, (hits, n) in state.get("rates", {}).items()},
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pegel.conf.settings import WatchSettings
 from pegel.errors import ContractError
 from pegel.schemas.partials import Partial
-from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, Evidence
+from pegel.schemas.verdicts import BlockVerdict, Evidence, Verdict
 from pegel.streaming.watch import judging, state
 from pegel.streaming.watch.blocks import BlockStreams, Key
 from pegel.streaming.watch.learning import Patience
@@ -46,7 +46,8 @@ class Watcher:
     Args:
         settings: how blocks close and windows become final.
         references: asked once for each version and micro-batch until it answers.
-        alerts_per_month: how many false alarms each model version may raise in 30 days, over all columns and segments.
+        alerts_per_month: how many false alarms each model version may raise in 30 days, over all columns, rates and
+            segments.
         shortest_block_seconds: no two micro-batches are closer, so no two blocks are.
         load: gives stored partials back, for windows that are not in memory. Without it a restart cannot continue
             windows.
@@ -105,14 +106,14 @@ class Watcher:
         ]
         return WatchOutput(verdicts, rows, metrics)
 
-    def judge_windows(self, evidence: Evidence) -> tuple[ColumnVerdict, ...] | None:
+    def judge_windows(self, evidence: Evidence) -> tuple[Verdict, ...] | None:
         """Judge the windows of an unconfirmed incident by the same rule, once all of them are final.
 
         Args:
             evidence: what the incident rests on.
 
         Returns:
-            a verdict for each of its columns that can be judged; None while a window is not final.
+            a verdict for each of its columns and rates that can be judged; None while a window is not final.
         """
         ends = [start + timedelta(seconds=seconds) for start, seconds in evidence.windows]
         if not all(self._watermark.has_passed(end) for end in ends):
@@ -121,6 +122,9 @@ class Watcher:
         if comparison is None:
             return ()
         key = (evidence.model, evidence.version, evidence.segment)
+        if evidence.rates:
+            counts = self._windows.counts_of(key, evidence.windows, self._last)
+            return judging.judge_rate_sums(counts, evidence.rates, comparison)
         tally = self._windows.sum_of(key, evidence.windows, comparison.grid_id, self._last)
         stream = self._streams.streams.get(key)
         learning = stream.learning if stream is not None else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from pegel.schemas.partials import FEEDBACK_KIND, Partial, Tally
+from pegel.schemas.partials import FEEDBACK_KIND, Partial, Tally, total
 from pegel.streaming.watch.blocks import Key, Window, key_of
 from pegel.streaming.watch.watermark import Watermark
 
@@ -140,18 +140,25 @@ class Windows:
             grid: counts on other grids are left out.
             batch_id: the last micro-batch, absorbed or replayed.
         """
-        total = Tally()
-        missing = []
+        return total((found.tallies or {}).get(grid, Tally()) for found in self._whole(key, windows, batch_id))
+
+    def counts_of(self, key: Key, windows: Iterable[Window], batch_id: int) -> Counter[str]:
+        """The counters of the same, of all grids together."""
+        counts: Counter[str] = Counter()
+        for found in self._whole(key, windows, batch_id):
+            counts.update(found.counts)
+        return counts
+
+    def _whole(self, key: Key, windows: Iterable[Window], batch_id: int) -> list[WindowSum]:
+        at_hand, missing = [], []
         for window in windows:
             found = self._sums.get(window, {}).get(key)
             if found is not None and found.tallies is not None and window not in self._owed:
-                total.add(found.tallies.get(grid, Tally()))
+                at_hand.append(found)
             else:
                 missing.append(window)
         # The store is asked for what is not at hand: of a micro-batch from before a restart nothing is.
-        for found in self._read(missing, batch_id if batch_id == self._at else batch_id + 1, {key})[0]:
-            total.add((found.tallies or {}).get(grid, Tally()))
-        return total
+        return at_hand + self._read(missing, batch_id if batch_id == self._at else batch_id + 1, {key})[0]
 
     def _touched(
         self, partials: Sequence[Partial], final_before: datetime | None

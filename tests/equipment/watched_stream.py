@@ -9,7 +9,16 @@ from typing import Any
 
 from pegel.conf.settings import WatchSettings
 from pegel.schemas.grids import CATEGORICAL, DEFAULT_GRID, MISSING, NUMERIC, GridColumn, make_grid
-from pegel.schemas.partials import FEEDBACK_KIND, LIVE, Partial, Tally, partial_from_row, tally_to_row
+from pegel.schemas.partials import (
+    ANSWERED,
+    ERRORS,
+    FEEDBACK_KIND,
+    LIVE,
+    Partial,
+    Tally,
+    partial_from_row,
+    tally_to_row,
+)
 from pegel.streaming.statistics.dispersion import Dispersion
 from pegel.streaming.watch.reference import Reference
 from pegel.streaming.watch.watcher import Watcher, WatchOutput, needed_since
@@ -45,6 +54,7 @@ class Piece:
         shift: how many cells ``x`` has moved; it lies on 128 of them.
         wrong: how many of the labels are not correct; with n = 0, how many corrections make a right answer wrong, or
             below 0 a wrong one right.
+        failed: how many events have an error beside the usual one in thirty.
     """
 
     version: str = "1"
@@ -54,6 +64,7 @@ class Piece:
     n: int = 30
     shift: int = 0
     wrong: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,13 +111,14 @@ def merged(partials: Sequence[Partial]) -> list[Partial]:
 
 
 def reference(model: str, version: str) -> Reference | None:
-    """Version 1 has a calibrated baseline, version 2 a young one, version 3 none."""
+    """Version 1 has a calibrated baseline that knows its errors, version 2 a young one, version 3 none."""
     if model != MODEL or version not in {"1", "2"}:
         return None
     calm = Dispersion(blocks=2000, wander=(0.0,) * 7, known_by=(inf,) * 7, autocorrelated=False)
-    return Reference(
-        GRID, _tally(4000, 0), f"baseline-{version}", {"x": calm, "output": calm} if version == "1" else {}
-    )
+    learned = _tally(4000, 0)
+    if version == "1":
+        learned.counts[ANSWERED] = learned.n - learned.counts[ERRORS]
+    return Reference(GRID, learned, f"baseline-{version}", {"x": calm, "output": calm} if version == "1" else {})
 
 
 def profile_row(partial: Partial) -> dict[str, Any]:
@@ -179,6 +191,7 @@ def _partial(piece: Piece, now: datetime, batch_id: int) -> Partial:
         times: tuple[datetime | None, datetime | None] = (None, None)
     else:
         tally = _tally(piece.n, piece.shift, batch_id)
+        tally.counts[ERRORS] = min(piece.n, tally.counts[ERRORS] + piece.failed)
         times = (now - timedelta(seconds=2), now)
     # Nobody registered version 3, so it is counted on the default grid.
     grid = GRID.grid if piece.version != "3" else DEFAULT_GRID

@@ -8,7 +8,7 @@ from equipment.watched_stream import GRID, Batch, BatchPlan, Piece, batches_of, 
 
 from pegel.conf.settings import Settings
 from pegel.jobs.wiring.watching import build_watcher
-from pegel.schemas.partials import tally_to_row
+from pegel.schemas.partials import ANSWERED, ERRORS, tally_to_row
 from pegel.schemas.tables import TABLES
 from pegel.streaming.watch.history import History
 from pegel.streaming.watch.watcher import WatchOutput
@@ -16,13 +16,15 @@ from pegel.tables.delta import DeltaTables
 
 
 def register(tables: DeltaTables) -> None:
-    """A young baseline of version 1."""
+    """A young baseline of version 1, which knows its errors."""
     (learned,) = batches_of([BatchPlan((Piece(n=4000),))])
     now = learned.partials[0].last_enqueued
     columns = [asdict(column) for column in GRID.columns]
     tables.append("grids", [{"grid": GRID.grid, "model": GRID.model, "created_at": now, "columns": columns}])
     named = {"baseline_id": "b", "model": GRID.model, "version": "1", "grid": GRID.grid, "source": "test"}
-    tables.append("baselines", [named | {"created_at": now} | tally_to_row(learned.partials[0].tally)])
+    tally = learned.partials[0].tally
+    tally.counts[ANSWERED] = tally.n - tally.counts[ERRORS]
+    tables.append("baselines", [named | {"created_at": now} | tally_to_row(tally)])
 
 
 def _batch_row(batch: Batch) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pegel.local.openai import Fault, LocalOpenAi
 from pegel.local.openai.local_openai import ACCOUNT
 from pegel.schemas import model_io
 from pegel.schemas.grids import MISSING_NAME
-from pegel.schemas.partials import tally_from_row
+from pegel.schemas.partials import ANSWERED, ERRORS, tally_from_row
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
 SINCE = START + timedelta(seconds=200)
@@ -154,7 +154,9 @@ def test_text_that_the_filter_refuses_is_a_missing_output_in_the_baseline(prompt
     made.validation = [*made.validation[:30], LabelledText("play a massacre", "music")]
     made.register_champion()
     (baseline,) = made.tables.read("baselines")
-    assert tally_from_row(baseline).categories["output"][MISSING_NAME] == 1
+    tally = tally_from_row(baseline)
+    assert tally.categories["output"][MISSING_NAME] == 1
+    assert (tally.counts[ERRORS], tally.counts[ANSWERED]) == (1, 30)
 
 
 @pytest.mark.parametrize("name", ["base_url", "deployment"])

@@ -15,7 +15,7 @@ from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registration import Origin, register
 from pegel.lifecycle.registry import Registry
 from pegel.schemas import model_io
-from pegel.schemas.partials import tally_from_row
+from pegel.schemas.partials import ANSWERED, ERRORS, tally_from_row
 from pegel.streaming.statistics.counting import count
 from pegel.tables.delta import DeltaTables
 
@@ -57,6 +57,8 @@ def test_baseline_counts_the_versions_own_answers(champion: Any) -> None:
         assert tally.sums[column] == by_hand.sums[column]
     assert tally.categories["output"] == by_hand.categories["output"]
     assert tally.cells["latency_ms"].total() == len(rows)
+    # None failed, and the baseline says that they were asked.
+    assert (tally.counts[ERRORS], tally.counts[ANSWERED]) == (0, len(rows))
 
 
 def test_training_rows_are_kept_with_the_version(champion: Any) -> None:

@@ -19,7 +19,8 @@ SMALL = {"watch": {"block_min_events": 60, "window_seconds": [10, 60]}}
 def _plans() -> list[BatchPlan]:
     plans = []
     for i in range(60):
-        pieces = [Piece(n=35, shift=80 if i >= 40 else 0), Piece(segment="tenant=a", n=9), Piece("3", n=20)]
+        drifted = Piece(n=35, shift=80 if i >= 40 else 0, failed=9 if i >= 45 else 0)
+        pieces = [drifted, Piece(segment="tenant=a", n=9), Piece("3", n=20)]
         if i % 5 == 4:
             pieces += [Piece(kind=FEEDBACK_KIND, late_s=20, n=6, wrong=1), Piece(late_s=1200, n=3)]
         plans.append(BatchPlan(tuple(pieces), seconds=3 if i != 30 else 1500, ids=10**9 if i == 20 else 1))
@@ -39,6 +40,7 @@ def test_watch_job_rebuilds_what_the_live_watch_said(tmp_path: Path) -> None:
     outputs = store_and_watch(settings, tables, batches_of(_plans()), {25: lambda: None})
     blocks = [row for output in outputs for row in output.block_rows]
     assert any(verdict["rang"] for row in blocks for verdict in row["verdicts"])
+    assert any(rate["rang"] and rate["since"] is not None for row in blocks for rate in row["rates"])
 
     overrides = ["--set", f"storage.root={root}", "--set", "watch.block_min_events=60"]
     overrides += ["--set", "watch.window_seconds=[10,60]"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pegel.schemas.policy import Action, Policy, Rule, RuleKind
-from pegel.schemas.verdicts import BatchFacts, BlockVerdict, ColumnVerdict
+from pegel.schemas.verdicts import BatchFacts, BlockVerdict, ColumnVerdict, RateVerdict
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -26,6 +26,30 @@ def column_verdict(name: str, *, rang: bool, **change: Any) -> ColumnVerdict:
         "direction": "location",
     }
     return ColumnVerdict(**{**values, **change})
+
+
+def rate_verdict(*, rang: bool, **change: Any) -> RateVerdict:
+    values: dict[str, Any] = {
+        "column": "error_rate",
+        "rang": rang,
+        "calibrated": True,
+        "lag": 3,
+        "n": 600,
+        "hits": 60 if rang else 3,
+        "statistic": 40.0 if rang else 0.4,
+        "threshold": 16.0,
+        "p_value": 1e-30 if rang else 0.7,
+        "effect": 0.51 if rang else 0.0,
+        "lower": 0.078,
+        "upper": 0.127,
+        "baseline_n": 3000,
+        "baseline_hits": 15,
+        "bound": 0.011,
+        "since": START if rang else None,
+        "windows": ((START, 10), (START + timedelta(seconds=10), 10)) if rang else (),
+        "pooled_first_batch_id": 0,
+    }
+    return RateVerdict(**{**values, **change})
 
 
 def block_verdict(batch_id: int, *columns: ColumnVerdict, **change: Any) -> BlockVerdict:
@@ -67,6 +91,7 @@ def block_row(block: BlockVerdict, batch_id: int) -> dict[str, Any]:
         "last_enqueued": block.last_enqueued,
         "baseline_id": block.baseline_id,
         "verdicts": [{name: getattr(c, name) for name in ColumnVerdict.__slots__} for c in block.columns],
+        "rates": [{n: getattr(r, n) for n in RateVerdict.__slots__ if n != "windows"} for r in block.rates],
     }
 
 
@@ -77,6 +102,7 @@ def alert_policy(**change: Any) -> Policy:
         "resolve_after_blocks": 3,
         "rules": (
             Rule("drift", RuleKind.DRIFT, "*", 0.1, 2, Action.RETRAIN, "drift.md"),
+            Rule("errors", RuleKind.RATE, ("error_rate",), 0.2, 1, Action.PAGE, "errors.md"),
             Rule("conservation", RuleKind.CONSERVATION, "*", 0.0, 1, Action.PAGE, "conservation.md"),
         ),
     }
@@ -86,6 +112,11 @@ def alert_policy(**change: Any) -> Policy:
 @pytest.fixture(scope="session")
 def verdict() -> Callable[..., ColumnVerdict]:
     return column_verdict
+
+
+@pytest.fixture(scope="session")
+def rate() -> Callable[..., RateVerdict]:
+    return rate_verdict
 
 
 @pytest.fixture(scope="session")

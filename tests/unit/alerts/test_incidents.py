@@ -94,6 +94,52 @@ def test_incident_message_never_holds_the_name_of_a_category_or_a_line_break(pol
     assert "\n" not in text
 
 
+def test_incident_of_a_rate_says_rate_events_baseline_bound_and_onset(policy, facts, block, rate):
+    rang = block(2, rates=(rate(rang=True),))
+    incidents = Incidents(policy())
+    rows = run(
+        incidents, facts, {2: [rang], 3: []}, judge=lambda e, _n: rang.rates if e.rates == ("error_rate",) else ()
+    )
+    assert [(row["rule"], row["state"], row["action"]) for row in rows] == [
+        ("errors", "opened", "page"),
+        ("errors", "confirmed", "page"),
+    ]
+    opened, confirmed = rows
+    assert opened["title"] == "A raised rate in assistant 1: error_rate"
+    for words in (opened["message"], confirmed["message"]):
+        for part in ("is 0.1 over n = 600 events", "0.078 to 0.127", "2026-03-01 00:00:00", "has 0.005 of n = 3000",
+                     "at most 0.011", "base-1", "calibrated"):  # fmt: skip
+            assert part in words
+    assert "a person has to look" in opened["message"]
+    assert "Nothing is retrained by itself" in confirmed["message"]
+    assert (opened["column"], opened["value"], opened["threshold"], opened["n"]) == ("error_rate", 40.0, 16.0, 600)
+    # Its evidence is that of the rate and not that of the block's columns.
+    assert (opened["first_batch_id"], opened["since"]) == (0, rate(rang=True).since)
+    assert [(w["start"], w["window_s"]) for w in opened["windows"]] == list(rate(rang=True).windows)
+
+
+def test_incident_of_a_rate_and_of_drift_are_two(policy, facts, block, verdict, rate):
+    both = block(2, verdict("input_length", rang=True), rates=(rate(rang=True),))
+    rows = run(Incidents(policy()), facts, {2: [both]})
+    assert [(row["rule"], row["columns"]) for row in rows] == [("drift", ["input_length"]), ("errors", ["error_rate"])]
+    # Neither hears the other: a rule about all columns is about none of the rates.
+    rows = run(Incidents(policy()), facts, {2: [block(2, verdict("error_rate", rang=True))]})
+    assert [row["rule"] for row in rows] == ["drift"]
+
+
+def test_incident_of_a_rate_ends_after_blocks_without_a_rise_and_keeps_its_kind_without_its_rule(
+    policy, facts, block, rate, as_row
+):
+    rang, calm = block(2, rates=(rate(rang=True),)), [block(n, rates=(rate(rang=False),)) for n in range(4, 9)]
+    rows = run(Incidents(policy()), facts, {2: [rang], 3: []}, judge=lambda _e, _n: rang.rates)
+    for rules in (policy().rules, policy().rules[-1:]):
+        after = Incidents(policy(rules=rules))
+        after.restore(rows, [as_row(rang, 2)])
+        again = block(4, rates=(rate(rang=True),))
+        ended = run(after, facts, {4: [again], **{b.block_no: [b] for b in calm[1:]}})
+        assert [(row["batch_id"], row["state"], row["rule"]) for row in ended] == [(7, "resolved", "errors")]
+
+
 def test_incident_does_not_open_below_the_minimum_effect(policy, facts, block, verdict):
     weak = block(2, verdict("input_length", rang=True, effect=0.0999))
     assert run(Incidents(policy()), facts, {2: [weak]}) == []
@@ -227,6 +273,7 @@ _BLOCK = st.tuples(
     st.sampled_from(["*", "channel=web"]),
     st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.booleans(), st.sampled_from([0.05, 0.3, 0.9])), max_size=3),
     st.booleans(),
+    st.sampled_from([None, (False, 0.0), (True, 0.1), (True, 0.9)]),
 )
 _BATCH = st.tuples(
     st.lists(_BLOCK, max_size=4),
@@ -237,17 +284,18 @@ _BATCH = st.tuples(
 
 
 @pytest.fixture
-def makers(verdict, block, facts, as_row, policy):
-    return verdict, block, facts, as_row, policy
+def makers(verdict, rate, block, facts, as_row, policy):
+    return verdict, rate, block, facts, as_row, policy
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(history=st.lists(_BATCH, min_size=1, max_size=14), cut=st.integers(0, 14), allowed=st.booleans())
 def test_incidents_restored_at_any_batch_give_the_same_rows(makers, history, cut, allowed):
-    verdict, block, facts, as_row, policy = makers
+    verdict, rate, block, facts, as_row, policy = makers
     rules = (
         Rule("drift", RuleKind.DRIFT, "*", 0.1, 2, Action.RETRAIN, "drift.md"),
         Rule("only-b", RuleKind.DRIFT, ("b",), 0.5, 3, Action.PAGE, "drift.md"),
+        Rule("errors", RuleKind.RATE, "*", 0.2, 1, Action.PAGE, "errors.md"),
         Rule("conservation", RuleKind.CONSERVATION, "*", 0.0, 1, Action.PAGE, "conservation.md"),
     )
     chosen = policy(rules=rules, uncalibrated_may_retrain=allowed, resolve_after_blocks=2)
@@ -270,14 +318,18 @@ def test_incidents_restored_at_any_batch_give_the_same_rows(makers, history, cut
                 version=version,
                 segment=segment,
                 block_no=i,
+                rates=(rate(rang=errors[0], effect=errors[1]),) if errors else (),
             )
-            for i, (model, version, segment, cs, calibrated) in enumerate(shapes)
+            for i, (model, version, segment, cs, calibrated, errors) in enumerate(shapes)
         ]
         assert whole.unconfirmed() == broken.unconfirmed()
         judged = {
             e.incident_id: None
             if judgement == "not final"
-            else tuple(verdict(c, rang=judgement == "still") for c in e.columns)
+            else (
+                *(verdict(c, rang=judgement == "still") for c in e.columns),
+                *(rate(rang=judgement == "still", column=name) for name in e.rates),
+            )
             for e in whole.unconfirmed()
         }
         latest = {i.incident_id: retraining for i in whole.unresolved if retraining}
@@ -315,7 +367,7 @@ def _check_histories(rows: Sequence[Mapping[str, Any]]) -> None:
 def test_incident_whose_rule_was_taken_out_of_the_policy_still_ends(policy, facts, ringing, quiet, as_row):
     before = Incidents(policy(rules=(Rule("old", RuleKind.DRIFT, "*", 0.1, 3, Action.PAGE, "drift.md"),)))
     rows = run(before, facts, {2: [ringing(2)], 3: []}, judge=lambda _e, n: ringing(n).columns)
-    after = Incidents(policy(rules=(replace(policy().rules[1]),)))
+    after = Incidents(policy(rules=(replace(policy().rules[-1]),)))
     after.restore(rows, [as_row(ringing(2), 2)])
     rows = run(after, facts, {n: [quiet(n)] for n in range(4, 9)})
     assert [(row["batch_id"], row["state"], row["rule"], row["severity"]) for row in rows] == [

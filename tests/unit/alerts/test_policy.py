@@ -45,14 +45,18 @@ def test_every_rule_of_a_shipped_policy_has_its_runbook_page(name):
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_policy_watches_drift_and_conservation(name):
+def test_shipped_policy_watches_drift_rates_and_conservation(name):
     assert {rule.kind for rule in load_policy(name).rules} == set(RuleKind)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_policy_retrains_on_drift_of_any_column_and_pages_where_events_are_missing(name):
     asked = {rule.kind: (rule.columns, rule.action) for rule in load_policy(name).rules}
-    assert asked == {RuleKind.DRIFT: ("*", Action.RETRAIN), RuleKind.CONSERVATION: ("*", Action.PAGE)}
+    assert asked == {
+        RuleKind.DRIFT: ("*", Action.RETRAIN),
+        RuleKind.RATE: (("error_rate",), Action.PAGE),
+        RuleKind.CONSERVATION: ("*", Action.PAGE),
+    }
 
 
 def test_only_the_demo_lets_an_uncalibrated_alarm_retrain():
@@ -92,6 +96,12 @@ def test_policy_hash_names_the_content_and_not_the_spelling(write):
             "kind: conservation, severity: 3, action: retrain",
             "cannot be mended",
         ),
+        (
+            "kind: drift, columns: [input_words], minimum_effect: 0.2, severity: 3, action: page",
+            "kind: rate, severity: 3, action: retrain",
+            "'words' of kind rate retrains nothing",
+        ),
+        ("kind: drift", "kind: rate", "'input_words' is no rate that is judged"),
         ("rules:", "rules: [", "not valid YAML"),
     ],
 )

@@ -18,8 +18,9 @@ from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.lifecycle.text_classifier import WATCHED
 from pegel.schemas.grids import ABOVE, NUMERIC, GridColumn
 from pegel.schemas.model_io import Answer
-from pegel.schemas.partials import tally_from_row
+from pegel.schemas.partials import ANSWERED, tally_from_row
 from pegel.streaming.statistics.counting import count, learn_grid
+from pegel.streaming.watch.rates import rates_in
 from pegel.tables.delta import DeltaTables
 
 NUMBER = GridColumn("x", NUMERIC, "features.x")
@@ -98,6 +99,17 @@ def test_baseline_id_names_the_content() -> None:
     assert one.baseline_id == make_baseline("m", "1", grid, {"x": [2.0, 1.0]}).baseline_id
     assert one.baseline_id != make_baseline("m", "2", grid, values).baseline_id
     assert one.baseline_id != make_baseline("m", "1", grid, {"x": [1.0, 1.0]}).baseline_id
+
+
+def test_baseline_says_how_many_answers_failed_only_if_it_is_told() -> None:
+    values: dict[str, list[Any]] = {"x": [1.0, 2.0, 3.0]}
+    grid = learn_grid("m", [NUMBER], values)
+    told = make_baseline("m", "1", grid, values, failed=[False, True, False])
+    silent = make_baseline("m", "1", grid, values)
+    assert rates_in(told.tally.counts)["error_rate"] == (1, 3)
+    assert told.tally.counts[ANSWERED] == 2
+    assert ANSWERED not in silent.tally.counts
+    assert told.baseline_id != silent.baseline_id
 
 
 def test_latencies_are_of_single_answers() -> None:

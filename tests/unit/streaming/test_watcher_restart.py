@@ -21,6 +21,7 @@ _PIECES = st.one_of(
         late_s=_LATE,
         n=st.sampled_from((1, 7, 30, 61, 90)),
         shift=st.sampled_from((0, 0, 40, 200)),
+        failed=st.sampled_from((0, 0, 0, 4, 60)),
     ),
     st.builds(
         Piece,
@@ -53,12 +54,12 @@ def test_restart_changes_nothing(plans: list[BatchPlan], data: st.DataObject) ->
 
 
 def _long_story() -> list[BatchPlan]:
-    """Quiet, then drift with late events, labels with corrections, a silent partition and a pause."""
+    """Quiet, then drift with late events, errors, labels with corrections, a silent partition and a pause."""
     plans = []
     for i in range(150):
         shift = 90 if 80 <= i < 110 else 0
         pieces = [
-            Piece("1", "*", n=31, shift=shift),
+            Piece("1", "*", n=31, shift=shift, failed=5 if 120 <= i < 140 else 0),
             Piece("1", "tenant=a", n=17, shift=shift),
             Piece("1", "*", late_s=9, n=5, shift=shift),
             Piece("2", "*", n=9),
@@ -86,6 +87,7 @@ def test_restart_before_every_batch_changes_nothing() -> None:
     rows = [row for output in steady for row in output.metric_rows]
     assert {b.version for b in blocks if b.rang} == {"1"}
     assert any(column.lag > 1 for b in blocks if b.rang for column in b.columns)
+    assert any(rate.lag > 1 for b in blocks for rate in b.rates if rate.rang)
     assert max(b.block_no for b in blocks) > 64
     assert any(b.last_batch_id > b.first_batch_id + 1 for b in blocks)
     names = [tuple(r[k] for k in ("version", "segment", "column", "metric", "window_start", "window_s")) for r in rows]
@@ -113,6 +115,8 @@ def test_restart_judges_windows_as_before() -> None:
     newest = max(p.window_start for p in past[-1].partials)
     for back in (0, 10, 20, 30, 60, 190):
         windows = tuple((newest - timedelta(seconds=back + more), 10) for more in (10, 0))
+        rates = Evidence("i", "assistant", "1", "*", (), windows, ("error_rate",))
+        assert restarted.judge_windows(rates) == live.judge_windows(rates)
         judged = live.judge_windows(Evidence("i", "assistant", "1", "*", ("x", "output"), windows))
         assert restarted.judge_windows(Evidence("i", "assistant", "1", "*", ("x", "output"), windows)) == judged
         assert (judged is None) == (windows[1][0] + timedelta(seconds=10) > final)
