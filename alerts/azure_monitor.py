@@ -8,15 +8,15 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
 
+from pegel.alerts.retry_after import retry_after_seconds
 from pegel.alerts.sink import Alert, DeliveryError
+from pegel.conf.delivery_settings import AzureMonitorSettings
 from pegel.conf.secret_ref import SecretRef
-from pegel.conf.settings import AzureMonitorSettings
 from pegel.errors import SettingsError
 from pegel.schemas.alert_stream import to_stream_row
 
@@ -27,9 +27,7 @@ MAX_CHUNK_BYTES = 900_000
 """The service takes 1,048,576 bytes; the SDK forgets brackets and commas when it cuts, so portions are cut here."""
 
 _CONTENT_REFUSED = (400, 413)
-_LONGEST_WAIT_SECONDS = 3600.0
 _CONNECT_SECONDS = 10
-_READ_SECONDS = 30
 
 
 class StaticTokenCredential:
@@ -52,6 +50,8 @@ class AzureMonitorSink:
     """
 
     name = "azure_monitor"
+    forgets = True
+    """Its alert rules look back two days at most."""
 
     def __init__(self, settings: AzureMonitorSettings, credential: TokenCredential | None = None) -> None:
         if not settings.endpoint or not settings.rule_id:
@@ -112,36 +112,20 @@ def _client(settings: AzureMonitorSettings, credential: TokenCredential) -> "Log
         connection_verify=settings.ca_file or True,
         retry_total=0,
         permit_redirects=False,
-        connection_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
+        connection_timeout=min(_CONNECT_SECONDS, settings.timeout_seconds),
+        read_timeout=settings.timeout_seconds,
     )
 
 
 def _not_delivered(error: Exception) -> DeliveryError:
     if isinstance(error, HttpResponseError) and error.status_code is not None:
-        retry_after = _retry_after_seconds(getattr(error.response, "headers", {}).get("Retry-After"))
+        header = getattr(error.response, "headers", {}).get("Retry-After")
         reason = (error.message or "").splitlines()
         return DeliveryError(
             f"Azure Monitor answered {error.status_code}: {reason[0] if reason else 'no reason given'}",
-            retry_after,
+            retry_after_seconds(header, datetime.now(UTC)),
             content=error.status_code in _CONTENT_REFUSED,
         )
     if isinstance(error, AzureError | SettingsError | OSError):
         return DeliveryError(f"Azure Monitor could not be reached: {type(error).__name__}: {error}")
     raise error
-
-
-def _retry_after_seconds(header: str | None) -> float | None:
-    """``Retry-After`` is a number of seconds or a date; anything else counts as not said."""
-    if not header:
-        return None
-    if header.strip().isdecimal():
-        seconds = float(header)
-    else:
-        try:
-            moment = parsedate_to_datetime(header)
-        except ValueError:
-            return None
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (aware - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)

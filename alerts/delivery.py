@@ -1,7 +1,8 @@
 """The dispatcher: from the table ``alerts`` to the sinks, with every step in ``deliveries``. Edge.
 
 At least once out: an attempt is claimed in the table before it is made, and its outcome is written after it. Whoever
-reads the alerts drops copies by ``alert_id``.
+reads the alerts drops copies by ``alert_id``. The rows of an incident go out in their order, however often one fails; a
+row that is refused for what is in it is given up, and the next one follows.
 """
 
 import logging
@@ -19,6 +20,8 @@ from pegel.tables.delta import DeltaTables
 _log = logging.getLogger(__name__)
 
 _DETAIL_LENGTH = 500
+
+REPEAT_SECONDS = 4 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Dispatcher:
         sinks: where to send.
         backoff: when to try again.
         now: the clock.
+        repeat_seconds: how often a sink that forgets is told again of an incident that is still open.
         trail: where it is recorded that an alert is given up.
         audit_heads: the heads of all audit chains, which leave with every alert: kept elsewhere, they prove later that
             nobody changed what was recorded before.
@@ -51,6 +55,7 @@ class Dispatcher:
         backoff: Backoff,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
+        repeat_seconds: float = REPEAT_SECONDS,
         trail: AuditTrail | None = None,
         audit_heads: Callable[[], Mapping[str, Head]] = dict,
     ) -> None:
@@ -58,6 +63,7 @@ class Dispatcher:
         self._sinks = sinks
         self._backoff = backoff
         self._now = now
+        self._repeat_seconds = repeat_seconds
         self._trail = trail
         self._audit_heads = audit_heads
         self._outboxes: dict[str, Outbox] | None = None
@@ -86,7 +92,10 @@ class Dispatcher:
 
     def _refresh(self) -> dict[str, Outbox]:
         known = self._outboxes
-        outboxes = known or {sink.name: Outbox(sink.name, self._backoff) for sink in self._sinks}
+        outboxes = known or {
+            sink.name: Outbox(sink.name, self._backoff, self._repeat_seconds if sink.forgets else None)
+            for sink in self._sinks
+        }
         if known is None:
             self._version = self._highest_batch = -1
         version = self._tables.version("alerts")
@@ -105,9 +114,10 @@ class Dispatcher:
         return outboxes
 
     def _deliver(self, sink: Sink, outbox: Outbox, ignore_backoff: bool) -> Iterator[Row]:
-        due = outbox.due(self._now(), ignore_backoff=ignore_backoff)
+        now = self._now()
+        due = outbox.due(now, ignore_backoff=ignore_backoff)
         heads = self._heads() if due else None
-        due = [{**alert, "audit_heads": heads} for alert in due]
+        due = [{**alert, "audit_heads": heads, "told_at": self._told_at(alert, now)} for alert in due]
         for portion in sink.chunks(due):
             claims = outbox.claim(portion, self._now(), heads)
             self._tables.append("deliveries", claims)
@@ -115,15 +125,21 @@ class Dispatcher:
             stopped: DeliveryError | None = None
             for part, result in _send(sink, portion):
                 if isinstance(result, DeliveryError):
-                    outcomes += self._failed(sink, outbox, part, result)
+                    outcomes += self._not_taken(sink, outbox, part, result)
                     stopped = stopped or (None if result.content else result)
                 else:
                     outcomes += outbox.sent(part, self._now(), result)
             self._tables.append("deliveries", outcomes)
             yield from outcomes
             if stopped is not None:
-                outbox.hold(self._now(), stopped.retry_after_seconds, claims[0]["attempt"])
+                outbox.hold(portion, self._now(), stopped.retry_after_seconds)
                 return
+
+    def _told_at(self, alert: Alert, now: datetime) -> datetime | None:
+        """When it is told, if that is long after it was decided: what looks back two days has to find it as of now."""
+        decided: datetime | None = alert.get("decided_time")
+        late = decided is not None and (now - decided).total_seconds() >= self._repeat_seconds
+        return now if late else None
 
     def _heads(self) -> str | None:
         try:
@@ -134,37 +150,52 @@ class Dispatcher:
             return None
         return write_heads(found) if found else None
 
-    def _failed(self, sink: Sink, outbox: Outbox, alerts: Sequence[Alert], error: DeliveryError) -> list[Row]:
-        rows = outbox.failed(alerts, self._now(), str(error)[:_DETAIL_LENGTH], error.retry_after_seconds)
-        dead = [row["alert_id"] for row in rows if row["state"] == DeliveryState.DEAD]
+    def _not_taken(self, sink: Sink, outbox: Outbox, alerts: Sequence[Alert], error: DeliveryError) -> list[Row]:
+        detail = str(error)[:_DETAIL_LENGTH]
+        if error.content:
+            rows = outbox.refused(alerts, self._now(), detail)
+        else:
+            rows = outbox.failed(alerts, self._now(), detail, error.retry_after_seconds)
+        dead = [row for row in rows if row["state"] == DeliveryState.DEAD]
         if dead:
             self._record_given_up(sink, dead, error)
-            _log.error("gave up sending %d alerts to %s, they stay in the table alerts: %s", len(dead), sink.name, dead)
+            names = [row["alert_id"] for row in dead]
+            _log.error(
+                "gave up sending %d alerts to %s, they stay in the table alerts: %s", len(dead), sink.name, names
+            )
         _log.warning("%d alerts did not reach %s: %s", len(alerts), sink.name, error)
         return rows
 
-    def _record_given_up(self, sink: Sink, alert_ids: Sequence[str], error: DeliveryError) -> None:
+    def _record_given_up(self, sink: Sink, dead: Sequence[Row], error: DeliveryError) -> None:
         if self._trail is None:
             return
-        for alert_id in alert_ids:
+        for row in dead:
             self._trail.put(
                 actor="the dispatcher",
                 action="alert.deliver",
-                subject=f"alert {alert_id}",
+                subject=f"alert {row['alert_id']}",
                 decision="given up",
                 reason=str(error),
-                evidence={"sink": sink.name, "attempts": self._backoff.max_attempts},
+                evidence={"sink": sink.name, "attempts": row["attempt"]},
             )
 
 
 def _send(sink: Sink, alerts: list[Alert]) -> Iterator[tuple[list[Alert], str | DeliveryError]]:
-    """Send a portion; if its content is refused, halve it until the alert that spoils it stands alone."""
-    try:
-        yield alerts, sink.send(alerts)
-    except DeliveryError as error:
-        if not error.content or len(alerts) == 1:
-            yield alerts, error
-            return
-        middle = len(alerts) // 2
-        yield from _send(sink, alerts[:middle])
-        yield from _send(sink, alerts[middle:])
+    """Send a portion; if its content is refused, halve it until the alert that spoils it stands alone.
+
+    Once the sink cannot be reached, what is left of the portion is not tried: it would overtake what just failed.
+    """
+    left = [alerts]
+    while left:
+        part = left.pop()
+        try:
+            yield part, sink.send(part)
+        except DeliveryError as error:
+            if not error.content:
+                yield [alert for later in reversed([*left, part]) for alert in later], error
+                return
+            if len(part) == 1:
+                yield part, error
+                continue
+            middle = len(part) // 2
+            left += [part[middle:], part[:middle]]

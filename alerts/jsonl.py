@@ -19,6 +19,7 @@ class JsonLinesSink:
     """
 
     name = "jsonl"
+    forgets = False
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)

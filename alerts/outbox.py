@@ -4,6 +4,7 @@ Its state is what the rows of ``deliveries`` say, so that the successor of a dis
 attempt that was claimed and has no outcome may have arrived or not: it is made again, so alerts go out at least once.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,10 @@ from enum import StrEnum
 from typing import Any
 
 from pegel.alerts.sink import Alert
+from pegel.schemas.policy import AlertState
+
+JITTER = 0.5
+"""So much is taken off a wait at most: two dispatchers that fail together are seldom back together."""
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 
@@ -18,7 +23,7 @@ Row = dict[str, Any]
 
 
 class DeliveryState(StrEnum):
-    """The steps of an attempt: claimed, then sent, failed or, at the last one, dead."""
+    """The steps of an attempt: claimed, then sent, failed or, if it was the last one or was refused, dead."""
 
     CLAIMED = "claimed"
     SENT = "sent"
@@ -27,17 +32,27 @@ class DeliveryState(StrEnum):
 
 
 _ENDED = (DeliveryState.SENT, DeliveryState.DEAD)
+_OPEN = (AlertState.OPENED, AlertState.CONFIRMED)
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait after a failed attempt: 1 s, doubled each time up to the cap, with no chance in it.
+    """How long to wait after a failed attempt: 1 s, doubled each time up to the cap, less some jitter.
 
-    One process sends for all, so that there is no herd which jitter would have to spread.
+    The jitter keeps the dispatchers of many installations apart when the service that all of them wait for comes back.
+    It is drawn from a hash and not from chance, so that whoever takes over after a crash waits until the same moment.
+
+    Attributes:
+        cap_seconds: no wait is longer.
+        max_attempts: after so many an alert is given up.
+        jitter: the largest share of a wait that is taken off, from 0 to 1.
+        seed: what tells this dispatcher from those of other installations.
     """
 
     cap_seconds: float
     max_attempts: int
+    jitter: float = 0.0
+    seed: str = ""
 
     def delay_seconds(self, attempt: int) -> float:
         """Seconds to wait after attempt 1, 2, ….
@@ -45,31 +60,48 @@ class Backoff:
         Example:
             >>> [Backoff(cap_seconds=10.0, max_attempts=9).delay_seconds(n) for n in (1, 2, 3, 4, 5)]
             [1.0, 2.0, 4.0, 8.0, 10.0]
+            >>> 5.0 < Backoff(cap_seconds=10.0, max_attempts=9, jitter=0.5, seed="a").delay_seconds(5) <= 10.0
+            True
         """
         # 2^30 s is beyond any cap that makes sense, and a larger power would overflow a float.
-        return min(self.cap_seconds, 2.0 ** min(attempt - 1, 30))
+        longest = min(self.cap_seconds, 2.0 ** min(attempt - 1, 30))
+        drawn = hashlib.sha256(f"{self.seed}|{attempt}".encode()).digest()
+        return longest * (1.0 - self.jitter * int.from_bytes(drawn[:4], "big") / 2**32)
 
 
 @dataclass(slots=True)
 class _Entry:
+    """An alert that waits; ``before`` counts the attempts of an earlier time, if it is sent once more."""
+
     alert: Alert
     attempt: int = 0
+    before: int = 0
     not_before: datetime = _ALWAYS
+
+    @property
+    def tries(self) -> int:
+        return self.attempt - self.before
 
 
 class Outbox:
-    """The alerts that one sink has not taken yet.
+    """The alerts that one sink has not taken yet, and those of open incidents that it has to be told again.
 
     Args:
         sink: its name.
         backoff: when to try again, and when to give up.
+        repeat_seconds: how long after the last transition of an open incident was taken it is sent once more, under the
+            same ``alert_id``; None never.
     """
 
-    def __init__(self, sink: str, backoff: Backoff) -> None:
+    def __init__(self, sink: str, backoff: Backoff, repeat_seconds: float | None = None) -> None:
         self._sink = sink
         self._backoff = backoff
+        self._repeat = None if repeat_seconds is None else timedelta(seconds=repeat_seconds)
         self._waiting: dict[str, _Entry] = {}
         self._ended: set[str] = set()
+        self._attempts: dict[str, int] = {}
+        self._taken_at: dict[str, datetime] = {}
+        self._latest: dict[str, Alert] = {}
         self._hold_until = _ALWAYS
 
     def __len__(self) -> int:
@@ -80,6 +112,9 @@ class Outbox:
         for alert in alerts:
             if alert["alert_id"] not in self._ended:
                 self._waiting.setdefault(alert["alert_id"], _Entry(alert))
+            latest = self._latest.setdefault(alert["incident_id"], alert)
+            if alert["sequence"] > latest["sequence"]:
+                self._latest[alert["incident_id"]] = alert
 
     def recall(self, deliveries: Iterable[Mapping[str, Any]]) -> None:
         """Learn from rows of ``deliveries`` what was done before; call it after :meth:`add`."""
@@ -88,6 +123,9 @@ class Outbox:
         for alert_id in self._ended:
             self._waiting.pop(alert_id, None)
         for row in rows:
+            self._attempts[row["alert_id"]] = max(row["attempt"], self._attempts.get(row["alert_id"], 0))
+            if row["state"] == DeliveryState.SENT:
+                self._taken_at[row["alert_id"]] = max(row["at"], self._taken_at.get(row["alert_id"], _ALWAYS))
             entry = self._waiting.get(row["alert_id"])
             if entry is None:
                 continue
@@ -96,11 +134,18 @@ class Outbox:
                 entry.not_before = max(entry.not_before, self._again(row["attempt"], row["at"], None))
 
     def due(self, now: datetime, *, ignore_backoff: bool = False) -> list[Alert]:
-        """The alerts to send now, the oldest first."""
+        """The alerts to send now, the oldest first; an alert waits for the earlier ones of its incident."""
         if now < self._hold_until and not ignore_backoff:
             return []
-        found = [e.alert for e in self._waiting.values() if ignore_backoff or e.not_before <= now]
-        return sorted(found, key=lambda alert: (alert["batch_id"], alert["incident_id"], alert["sequence"]))
+        self._renew(now)
+        found, behind = [], set()
+        for entry in sorted(self._waiting.values(), key=_place):
+            incident = entry.alert["incident_id"]
+            if incident not in behind and (ignore_backoff or entry.not_before <= now):
+                found.append(entry.alert)
+            else:
+                behind.add(incident)
+        return found
 
     def claim(self, alerts: Sequence[Alert], now: datetime, audit_heads: str | None = None) -> list[Row]:
         """Begin the next attempt; the rows have to be written before anything is sent.
@@ -121,23 +166,41 @@ class Outbox:
     def failed(
         self, alerts: Sequence[Alert], now: datetime, detail: str, retry_after_seconds: float | None = None
     ) -> list[Row]:
-        """The sink did not take them: they wait, or are dead after the last attempt.
+        """The sink could not take them: they wait, or are dead after the last attempt.
 
         What the sink asked for wins over the schedule where it is longer.
         """
         rows = []
         for alert in alerts:
             entry = self._waiting[alert["alert_id"]]
-            if entry.attempt >= self._backoff.max_attempts:
+            if entry.tries >= self._backoff.max_attempts:
                 rows += self._end([alert], DeliveryState.DEAD, now, detail)
                 continue
-            entry.not_before = self._again(entry.attempt, now, retry_after_seconds)
+            entry.not_before = self._again(entry.tries, now, retry_after_seconds)
             rows.append(self._row(alert, DeliveryState.FAILED, now, detail))
         return rows
 
-    def hold(self, now: datetime, retry_after_seconds: float | None, attempts: int) -> None:
-        """Leave the sink alone for a while: what stopped one portion would stop the next one too."""
-        self._hold_until = self._again(attempts, now, retry_after_seconds)
+    def refused(self, alerts: Sequence[Alert], now: datetime, detail: str) -> list[Row]:
+        """The sink does not want what is in them, and would not want it the next time: they are dead."""
+        return self._end(alerts, DeliveryState.DEAD, now, detail)
+
+    def hold(self, alerts: Sequence[Alert], now: datetime, retry_after_seconds: float | None) -> None:
+        """Leave the sink alone after it failed with these: what stopped one portion would stop the next one too."""
+        failed = [self._waiting[alert["alert_id"]] for alert in alerts if alert["alert_id"] in self._waiting]
+        self._hold_until = self._again(failed[0].tries if failed else 1, now, retry_after_seconds)
+
+    def _renew(self, now: datetime) -> None:
+        """Let the last transition of each open incident wait once more when its time has come."""
+        if self._repeat is None:
+            return
+        for alert in self._latest.values():
+            alert_id = alert["alert_id"]
+            taken_at = self._taken_at.get(alert_id)
+            if taken_at is None or now - taken_at < self._repeat or alert["state"] not in _OPEN:
+                continue
+            if alert_id not in self._waiting:
+                attempt = self._attempts[alert_id]
+                self._waiting[alert_id] = _Entry(alert, attempt, attempt)
 
     def _again(self, attempt: int, failed_at: datetime, retry_after_seconds: float | None) -> datetime:
         return failed_at + timedelta(seconds=max(self._backoff.delay_seconds(attempt), retry_after_seconds or 0.0))
@@ -145,8 +208,11 @@ class Outbox:
     def _end(self, alerts: Sequence[Alert], state: DeliveryState, now: datetime, detail: str) -> list[Row]:
         rows = [self._row(alert, state, now, detail) for alert in alerts]
         for alert in alerts:
-            del self._waiting[alert["alert_id"]]
-            self._ended.add(alert["alert_id"])
+            alert_id = alert["alert_id"]
+            self._attempts[alert_id] = self._waiting.pop(alert_id).attempt
+            self._ended.add(alert_id)
+            if state is DeliveryState.SENT or alert_id in self._taken_at:
+                self._taken_at[alert_id] = now
         return rows
 
     def _row(self, alert: Alert, state: DeliveryState, now: datetime, detail: str | None) -> Row:
@@ -159,3 +225,7 @@ class Outbox:
             "at": now,
             "detail": detail,
         }
+
+
+def _place(entry: _Entry) -> tuple[int, str, int]:
+    return entry.alert["batch_id"], entry.alert["incident_id"], entry.alert["sequence"]

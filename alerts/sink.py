@@ -14,7 +14,8 @@ class DeliveryError(OutsideError):
 
     Attributes:
         retry_after_seconds: how long the sink asks to be left alone, None if it did not say.
-        content: whether the sink refused what was in it, so that fewer alerts at a time may pass.
+        content: whether the sink refused what was in it: fewer alerts at a time may pass, and one that is refused alone
+            is given up.
     """
 
     def __init__(self, message: str, retry_after_seconds: float | None = None, *, content: bool = False) -> None:
@@ -33,6 +34,10 @@ class Sink(Protocol):
     @property
     def name(self) -> str:
         """Its name in the table ``deliveries``."""
+
+    @property
+    def forgets(self) -> bool:
+        """Whether it forgets what it was told some days ago, so that it has to be told again of open incidents."""
 
     def chunks(self, alerts: Sequence[Alert]) -> Iterator[list[Alert]]:
         """The alerts in their order, cut into portions that :meth:`send` can take; none is left out."""

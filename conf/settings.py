@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pegel.conf.audit_settings import AuditSettings, AuditWriter
+from pegel.conf.delivery_settings import DeliverySettings
 from pegel.conf.fairness_settings import FairnessSettings
 from pegel.conf.masking_settings import MaskingSettings
 from pegel.conf.openai_settings import OpenAiSettings
@@ -169,29 +170,6 @@ class ModelSettings(_Section):
     previous_alias: str = "previous"
 
 
-class AzureMonitorSettings(_Section):
-    """The Logs Ingestion endpoint, its data collection rule and stream."""
-
-    endpoint: str = ""
-    rule_id: str = ""
-    stream_name: str = "Custom-PegelAlerts"
-    ca_file: str | None = None
-    token: SecretRef | None = None
-    """A bearer token to use as it is; without it ``DefaultAzureCredential`` asks for one."""
-
-
-class DeliverySettings(_Section):
-    """How alerts leave: the sinks, and how patient the dispatcher is."""
-
-    sinks: tuple[Literal["azure_monitor", "jsonl"], ...] = ("azure_monitor",)
-    poll_seconds: float = Field(default=2.0, gt=0)
-    max_attempts: int = Field(default=500, gt=0)
-    """With the cap of a minute this is eight hours: an alert must outlive the outage of what it is sent to."""
-    backoff_cap_seconds: float = Field(default=60.0, gt=0)
-    jsonl_path: str = ".pegel/alerts.jsonl"
-    azure_monitor: AzureMonitorSettings = AzureMonitorSettings()
-
-
 class TokenSettings(_Section):
     """Whose bearer tokens are taken: of one issuer, for one audience; for Entra the v2 issuer of the tenant."""
 
@@ -203,7 +181,12 @@ class TokenSettings(_Section):
 
 
 class WebhookSettings(TokenSettings):
-    """The intake of alerts: where it listens, and whose tokens it takes."""
+    """The intake of alerts: where it listens, and whose tokens it takes.
+
+    With `secrets` it also takes the signed calls of the sink `webhook` of `pegel deliver`; two secrets while one
+    replaces the other. `reconcile_after_seconds` after an incident was confirmed, a call that has not come counts as
+    lost, and what it would have started is started.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8711, ge=0, le=65535)
@@ -213,6 +196,8 @@ class WebhookSettings(TokenSettings):
     """Who calls: the application *AzNS AAD Webhook*, which is the same in every tenant."""
     role: str = "ActionGroupsSecureWebhook"
     """The application role that the caller needs."""
+    secrets: tuple[SecretRef, ...] = Field(default=(), max_length=2)
+    reconcile_after_seconds: float = Field(default=600.0, gt=0)
 
 
 class DatabricksSettings(_Section):

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pegel.alerts.azure_monitor import AzureMonitorSink
 from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.jsonl import JsonLinesSink
-from pegel.alerts.outbox import Backoff
+from pegel.alerts.outbox import JITTER, Backoff
+from pegel.alerts.outgoing_webhook import WebhookSink
 from pegel.alerts.sink import Sink
-from pegel.conf.settings import DeliverySettings
+from pegel.conf.delivery_settings import DeliverySettings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.audit_trail import build_trail
@@ -39,11 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(build_parser("deliver", "Send alerts to Azure Monitor and final metrics to MLflow."), argv)
     settings = arguments.settings
     tables = open_tables(settings.storage)
-    backoff = Backoff(settings.delivery.backoff_cap_seconds, settings.delivery.max_attempts)
+    backoff = Backoff(
+        settings.delivery.backoff_cap_seconds, settings.delivery.max_attempts, JITTER, settings.storage.root
+    )
     trail = build_trail(settings, tables, "deliver")
     heads = AuditHeads(tables, settings.audit.writers)
     sinks = build_sinks(settings.delivery)
-    dispatcher = Dispatcher(tables, sinks, backoff, trail=trail, audit_heads=heads.read)
+    dispatcher = Dispatcher(
+        tables, sinks, backoff, repeat_seconds=settings.delivery.repeat_seconds, trail=trail, audit_heads=heads.read
+    )
     track = build_tracking(tables, settings)
     trail.start()
     try:
@@ -59,6 +64,7 @@ def build_sinks(settings: DeliverySettings) -> list[Sink]:
     """The sinks that the settings name, in their order."""
     made: dict[str, Callable[[], Sink]] = {
         AzureMonitorSink.name: lambda: AzureMonitorSink(settings.azure_monitor),
+        WebhookSink.name: lambda: WebhookSink(settings.webhook),
         JsonLinesSink.name: lambda: JsonLinesSink(settings.jsonl_path),
     }
     return [made[name]() for name in dict.fromkeys(settings.sinks)]

@@ -12,6 +12,9 @@ from typing import Any
 TABLE = "PegelAlerts_CL"
 """The table that the stream ends in; alert rules query it."""
 
+TYPE_PREFIX = "pegel.alert."
+"""Where an alert is sent as an event, its type is this and the state."""
+
 COLUMNS: dict[str, str] = {
     "TimeGenerated": "datetime",
     "alert_id": "string",
@@ -32,6 +35,7 @@ COLUMNS: dict[str, str] = {
     "n": "long",
     "calibrated": "boolean",
     "since": "datetime",
+    "decided_time": "datetime",
     "summary": "string",
     "message": "string",
     "runbook": "string",
@@ -48,7 +52,8 @@ _RENAMED = {"TimeGenerated": "decided_time", "summary": "title"}
 def to_stream_row(alert: Mapping[str, Any]) -> dict[str, Any]:
     """A row of ``alerts`` as a JSON object: times as ISO-8601 in UTC, no NaN and no infinity, since JSON has neither.
 
-    The dispatcher adds ``audit_heads`` to the row: the heads of all audit chains at that moment, as JSON.
+    The dispatcher adds to the row ``audit_heads``, the heads of all audit chains at that moment as JSON, and
+    ``told_at``, when it is sent, if that is hours after ``decided_time``: rules look back by ``TimeGenerated``.
 
     Example:
         >>> decided = datetime(2026, 1, 2, tzinfo=UTC)
@@ -56,7 +61,9 @@ def to_stream_row(alert: Mapping[str, Any]) -> dict[str, Any]:
         >>> row["TimeGenerated"], row["p_value"], row["alert_id"]
         ('2026-01-02T00:00:00Z', None, 'a')
     """
-    return {name: _json_value(alert.get(_RENAMED.get(name, name))) for name in COLUMNS}
+    row = {name: _json_value(alert.get(_RENAMED.get(name, name))) for name in COLUMNS}
+    told_at = alert.get("told_at")
+    return row if told_at is None else {**row, "TimeGenerated": _json_value(told_at)}
 
 
 def _json_value(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """A local Azure Monitor that speaks the real protocols: see :class:`LocalAzureMonitor`."""
 
-from pegel.local.azure_monitor.local_azure_monitor import Fault, LocalAzureMonitor
+from pegel.local.azure_monitor.faults import Fault, SeededFaults
+from pegel.local.azure_monitor.local_azure_monitor import LocalAzureMonitor
 
-__all__ = ["Fault", "LocalAzureMonitor"]
+__all__ = ["Fault", "LocalAzureMonitor", "SeededFaults"]

@@ -5,7 +5,7 @@ Real clients talk to it over HTTPS. What it refuses and repeats is what the real
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any
 from pegel.conf.loading import packaged
 from pegel.local.azure_monitor.action_group import ActionGroup, WebhookCall
 from pegel.local.azure_monitor.certificates import make_certificates
+from pegel.local.azure_monitor.faults import Fault
 from pegel.local.azure_monitor.ingestion import IngestionError, Stream
 from pegel.local.azure_monitor.kql import compile_query
-from pegel.local.azure_monitor.rules import AlertRule, Transition, common_alert
+from pegel.local.azure_monitor.rules import LOOK_BACK, AlertRule, Transition, common_alert
 from pegel.local.azure_monitor.server import Answer, HttpsServer
 from pegel.local.azure_monitor.tokens import AUDIENCE, TokenIssuer
 from pegel.schemas.alert_stream import COLUMNS, TABLE
@@ -25,21 +26,6 @@ PAGE_RULE = "pegel-page"
 RETRAIN_RULE = "pegel-retrain"
 
 _DIMENSIONS = ("model", "incident_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What happens to one upload instead of a 204.
-
-    Attributes:
-        status: the status to answer; nothing is stored.
-        retry_after: header ``Retry-After``.
-        lost_answer: store the rows and close the connection without an answer.
-    """
-
-    status: int = 503
-    retry_after: str | None = None
-    lost_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +53,8 @@ class LocalAzureMonitor:
         received: every row that arrived, copies included, with its time.
         transitions: what the rules fired and resolved.
         faults: what happens to the next uploads, in order.
+        draw_fault: asked for each upload that nothing else happens to, see :class:`SeededFaults`.
+        uploads: every upload that was not refused: how many rows it had, and what happened to it.
     """
 
     def __init__(
@@ -97,6 +85,8 @@ class LocalAzureMonitor:
         self.received: list[Received] = []
         self.transitions: list[Transition] = []
         self.faults: deque[Fault] = deque()
+        self.draw_fault: Callable[[], Fault | None] = lambda: None
+        self.uploads: list[tuple[int, Fault | None]] = []
         self._server.upload = self._upload
         self._server.documents[self.tokens.jwks_path] = self.tokens.jwks()
 
@@ -119,6 +109,11 @@ class LocalAzureMonitor:
     def jwks_url(self) -> str:
         """Where the keys of the action group's tokens are."""
         return f"{self.endpoint}{self.tokens.jwks_path}"
+
+    def rotate_keys(self, *, publish_old: bool) -> None:
+        """Sign the action group's tokens with a new key, see :meth:`TokenIssuer.rotate`."""
+        self.tokens.rotate(publish_old=publish_old)
+        self._server.documents[self.tokens.jwks_path] = self.tokens.jwks()
 
     @property
     def issuer(self) -> str:
@@ -162,14 +157,16 @@ class LocalAzureMonitor:
         except IngestionError as refused:
             return Answer(refused.status, refused.body)
         with self._lock:
-            fault = self.faults.popleft() if self.faults else None
+            fault = self.faults.popleft() if self.faults else self.draw_fault()
+            self.uploads.append((len(rows), fault))
             if fault is None or fault.lost_answer:
                 now = datetime.now(UTC)
                 self.received += [Received(now, row) for row in rows]
-                self._rows += [_stored(row) for row in rows]
+                self._rows += [stored_row(row, now) for row in rows]
         if fault is None:
             return Answer(204)
-        if fault.lost_answer:
+        if fault.lost_answer or fault.stall_seconds:
+            self._stop.wait(fault.stall_seconds)
             return Answer(0, dropped=True)
         after = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
         return Answer(fault.status, {"error": {"code": "Scripted", "message": "as scripted"}}, after)
@@ -201,11 +198,16 @@ def _rules(webhook_url: str | None) -> list[AlertRule]:
     return rules
 
 
-def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row in the table: every declared column is there, and times can be compared."""
-    stored = {name: row.get(name) for name in COLUMNS}
+def stored_row(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The row in the table: every declared column is there, and times can be compared.
+
+    A time that is more than two days old is replaced by that of its arrival, as the pages on custom logs say.
+    """
+    stored: dict[str, Any] = {name: row.get(name) for name in COLUMNS}
     for name, kind in COLUMNS.items():
         text = stored[name]
         if kind == "datetime" and text is not None:
             stored[name] = datetime.fromisoformat(text)
+    if now - stored["TimeGenerated"] > LOOK_BACK:
+        stored["TimeGenerated"] = now
     return stored

@@ -6,13 +6,16 @@ The service resolves only after some minutes without the row; here it resolves a
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pegel.local.azure_monitor.kql import Query, Rows
 
 FIRED = "Fired"
 RESOLVED = "Resolved"
+
+LOOK_BACK = timedelta(days=2)
+"""The longest that a log search alert rule looks back, by ``TimeGenerated``; the shipped rules do."""
 
 _SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
@@ -55,7 +58,8 @@ class AlertRule:
 
     def evaluate(self, rows: Rows, now: datetime) -> list[Transition]:
         """What changed since the evaluation before."""
-        found = {tuple(str(row[name]) for name in self.dimensions) for row in self.query.run(rows)}
+        seen = [row for row in rows if now - row["TimeGenerated"] <= LOOK_BACK]
+        found = {tuple(str(row[name]) for name in self.dimensions) for row in self.query.run(seen)}
         changes = []
         for values in sorted(found - set(self._active)):
             # Named after what fired and when, so that two alerts never share a name.

@@ -15,8 +15,6 @@ AUDIENCE = "66666666-7777-8888-9999-000000000000"
 CALLER = "461e8683-5575-4561-ac7f-899cc907d62a"
 """App id of the first-party application *AzNS AAD Webhook*, which calls secure webhooks."""
 ROLE = "ActionGroupsSecureWebhook"
-KEY_ID = "pegel-local-1"
-
 _LIFETIME = timedelta(hours=1)
 
 
@@ -24,12 +22,31 @@ def _new_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TokenIssuer:
-    """Signs tokens. ``base_url`` is where the key set is served."""
+    """Signs tokens.
+
+    Attributes:
+        base_url: where the key set is served.
+        key: what it signs with now.
+        number: how many keys it has had.
+        retired: earlier keys that it still publishes, by their names.
+    """
 
     base_url: str
     key: rsa.RSAPrivateKey = field(default_factory=_new_key)
+    number: int = 1
+    retired: dict[str, rsa.RSAPrivateKey] = field(default_factory=dict)
+
+    @property
+    def key_id(self) -> str:
+        """Name of the key."""
+        return f"pegel-local-{self.number}"
+
+    def rotate(self, *, publish_old: bool) -> None:
+        """Sign with a new key from now on, and publish the earlier ones on, as Entra does for some days, or not."""
+        self.retired = {**self.retired, self.key_id: self.key} if publish_old else {}
+        self.key, self.number = _new_key(), self.number + 1
 
     @property
     def issuer(self) -> str:
@@ -43,8 +60,13 @@ class TokenIssuer:
 
     def jwks(self) -> dict[str, Any]:
         """The public key set."""
-        public = json.loads(RSAAlgorithm.to_jwk(self.key.public_key()))
-        return {"keys": [{**public, "kid": KEY_ID, "use": "sig", "alg": "RS256"}]}
+        keys = {self.key_id: self.key, **self.retired}
+        return {
+            "keys": [
+                {**json.loads(RSAAlgorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig", "alg": "RS256"}
+                for kid, key in keys.items()
+            ]
+        }
 
     def claims(self, now: datetime) -> dict[str, Any]:
         """The claims of a good token."""
@@ -64,4 +86,4 @@ class TokenIssuer:
 
     def issue(self) -> str:
         """A good token."""
-        return jwt.encode(self.claims(datetime.now(UTC)), self.key, algorithm="RS256", headers={"kid": KEY_ID})
+        return jwt.encode(self.claims(datetime.now(UTC)), self.key, algorithm="RS256", headers={"kid": self.key_id})

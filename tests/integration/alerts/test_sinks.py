@@ -1,11 +1,8 @@
-"""The contract that every sink keeps, and what the sink Azure Monitor does with each answer of the service."""
+"""What the sink Azure Monitor does with each answer of the service, and the file of JSON Lines with a torn line."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import pytest
 
@@ -13,95 +10,16 @@ from pegel.alerts.azure_monitor import AzureMonitorSink
 from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.jsonl import JsonLinesSink
 from pegel.alerts.outbox import Backoff
-from pegel.alerts.sink import DeliveryError, Sink
+from pegel.alerts.sink import DeliveryError
+from pegel.conf.delivery_settings import AzureMonitorSettings
 from pegel.conf.secret_ref import SecretRef
-from pegel.conf.settings import AzureMonitorSettings
 from pegel.errors import SettingsError
 from pegel.local.azure_monitor import Fault
 
 
-@dataclass(frozen=True)
-class Case:
-    sink: Sink
-    received: Callable[[], Sequence[dict[str, Any]]]
-    broken: Callable[[], Sink]
-
-
-@pytest.fixture
-def azure_case(monitor, sink_settings):
-    unreachable = {"endpoint": "https://localhost:9"}
-    return Case(
-        AzureMonitorSink(sink_settings(monitor)),
-        lambda: [dict(r.row) for r in monitor.received],
-        lambda: AzureMonitorSink(sink_settings(monitor, **unreachable)),
-    )
-
-
-@pytest.fixture
-def jsonl_case(tmp_path):
-    path = tmp_path / "folder" / "alerts.jsonl"
-    (tmp_path / "taken").mkdir()
-    return Case(
-        JsonLinesSink(str(path)),
-        lambda: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()],
-        lambda: JsonLinesSink(str(tmp_path / "taken")),
-    )
-
-
-@pytest.fixture(params=["azure_case", "jsonl_case"])
-def case(request):
-    return request.getfixturevalue(request.param)
-
-
-def test_sink_takes_every_alert_in_order_with_its_own_id(case, row):
-    alerts = [row(n) for n in range(5)]
-    receipts = [case.sink.send(portion) for portion in case.sink.chunks(alerts)]
-    assert [r["alert_id"] for r in case.received()] == [a["alert_id"] for a in alerts]
-    assert all(receipts)
-
-
-def test_sink_takes_the_same_alert_twice(case, row):
-    for _ in range(2):
-        case.sink.send([row(1)])
-    assert [r["alert_id"] for r in case.received()] == [row(1)["alert_id"]] * 2
-
-
-def test_sink_sends_no_number_that_json_does_not_have(case, row):
-    case.sink.send([row(1, p_value=float("nan"), value=float("inf"), since=None, effect=None)])
-    [received] = case.received()
-    assert (received["p_value"], received["value"], received["since"], received["effect"]) == (None,) * 4
-
-
-def test_sink_sends_times_with_their_zone(case, row):
-    case.sink.send([row(1)])
-    assert case.received()[0]["TimeGenerated"] == "2026-03-01T00:00:01Z"
-
-
-def test_sink_cuts_into_portions_and_leaves_none_out(case, row):
-    wide = "\N{GRINNING FACE}" * 4_000
-    alerts = [row(n, message=wide, title=wide, version=wide, segment=wide) for n in range(40)]
-    portions = list(case.sink.chunks(alerts))
-    assert [a for portion in portions for a in portion] == alerts
-    for portion in portions:
-        case.sink.send(portion)
-    assert len(case.received()) == 40
-    assert list(case.sink.chunks([])) == []
-
-
-def test_sink_keeps_text_that_cannot_be_written_as_utf8_out(case, row):
-    case.sink.send([row(1, message="half \ud800 a pair")])
-    assert case.received()[0]["message"] == "half ? a pair"
-
-
-def test_sink_says_when_it_could_not_deliver(case, row):
-    with pytest.raises(DeliveryError) as raised:
-        case.broken().send([row(1)])
-    assert not raised.value.content
-
-
-def test_azure_portions_are_far_below_the_limit_and_not_needlessly_many(azure_case, row):
+def test_azure_portions_are_far_below_the_limit_and_not_needlessly_many(monitor, sink_settings, row):
     alerts = [row(n, message="x" * 4_000) for n in range(590)]
-    sizes = [len(portion) for portion in azure_case.sink.chunks(alerts)]
+    sizes = [len(portion) for portion in AzureMonitorSink(sink_settings(monitor)).chunks(alerts)]
     assert sum(sizes) == 590
     assert len(sizes) == 3, "about 200 rows of 4.4 KB fit into 900 KB"
 
@@ -125,11 +43,11 @@ def test_jsonl_begins_a_new_line_after_one_that_was_torn(tmp_path, row):
     ],
 )
 def test_azure_sink_reports_the_answer_and_how_long_to_wait_after_a_single_call(
-    monitor, azure_case, row, fault, retry_after
+    monitor, sink_settings, row, fault, retry_after
 ):
     monitor.faults += [fault]
     with pytest.raises(DeliveryError, match=f"answered {fault.status}") as raised:
-        azure_case.sink.send([row(1)])
+        AzureMonitorSink(sink_settings(monitor)).send([row(1)])
     assert (raised.value.retry_after_seconds, raised.value.content) == (retry_after, False)
     assert not monitor.faults
     assert monitor.received == [], "the SDK's own retries would have delivered it"
@@ -191,25 +109,3 @@ def test_alerts_of_the_table_arrive_at_least_once_through_all_faults(monitor, si
     assert {r["alert_id"] for r in deliveries if r["state"] == "sent"} == wanted
     assert {r["state"] for r in deliveries} == {"claimed", "failed", "sent"}
     assert "503" in "".join(r["detail"] or "" for r in deliveries)
-
-
-def test_alert_that_the_service_refuses_does_not_hold_up_the_others(monitor, sink_settings, tables, row):
-    tables.append("alerts", [row(n) for n in range(9)])
-    clock = Clock()
-    dispatcher = Dispatcher(tables, [_Spoiling(sink_settings(monitor), row(4)["alert_id"])], Backoff(60, 2), clock)
-    first = dispatcher.step()
-    assert (first.sent, first.failed) == (8, 1)
-    clock.now += timedelta(seconds=10)
-    assert dispatcher.step().dead == 1
-    assert {r.row["alert_id"] for r in monitor.received} == {row(n)["alert_id"] for n in range(9) if n != 4}
-
-
-class _Spoiling(AzureMonitorSink):
-    """Spoils one alert on its way, as a column of a newer version would."""
-
-    def __init__(self, settings, spoiled: str) -> None:
-        super().__init__(settings)
-        self._spoiled = spoiled
-
-    def send(self, alerts):
-        return super().send([{**a, "n": "many"} if a["alert_id"] == self._spoiled else a for a in alerts])

@@ -14,8 +14,10 @@ from pegel.errors import OutsideError
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def alert(n: int, batch_id: int = 1) -> dict[str, Any]:
-    return {"alert_id": f"a{n}", "incident_id": "i", "sequence": n, "batch_id": batch_id}
+def alert(n: int, batch_id: int = 1, incident: str = "i") -> dict[str, Any]:
+    return {
+        "alert_id": f"a{n}", "incident_id": incident, "sequence": n, "batch_id": batch_id, "state": "opened",
+    }  # fmt: skip
 
 
 class MemoryTables:
@@ -47,6 +49,7 @@ class ScriptedSink:
     """Takes alerts, or fails as the script says: None takes, an error is raised (``after`` it was stored, if asked)."""
 
     name = "scripted"
+    forgets = False
 
     def __init__(self, *script: DeliveryError | str | None, portion: int = 3) -> None:
         self.script = list(script)
@@ -170,8 +173,41 @@ def test_dispatcher_finds_the_one_alert_that_spoils_a_portion_and_sends_the_othe
     sink = ScriptedSink(portion=7)
     sink.poison = {"a4"}
     done = dispatcher(tables, sink, clock).step()
-    assert (done.sent, done.failed, done.waiting) == (6, 1, 1)
-    assert sorted(sink.received) == ["a1", "a2", "a3", "a5", "a6", "a7"]
+    assert (done.sent, done.failed, done.dead, done.waiting) == (6, 0, 1, 0)
+    assert sink.received == ["a1", "a2", "a3", "a5", "a6", "a7"]
+    assert [step for step in delivered(tables) if step[2] == "dead"] == [("a4", 1, "dead")]
+
+
+def test_dispatcher_tries_nothing_of_a_portion_after_the_sink_went_away_amid_it():
+    tables, clock = MemoryTables([alert(n) for n in range(1, 5)]), Clock()
+    sink = ScriptedSink(DeliveryError("400", content=True), DeliveryError("gone"), portion=4)
+    done = dispatcher(tables, sink, clock).step()
+    assert sink.calls == [["a1", "a2", "a3", "a4"], ["a1", "a2"]], "a3 and a4 would overtake the first two"
+    assert (done.failed, done.waiting) == (4, 4)
+
+
+def test_row_of_an_incident_waits_for_the_earlier_ones_and_for_no_other_incident():
+    outbox = Outbox("s", Backoff(60, 5))
+    outbox.add([alert(1), alert(2, 2), alert(3, 2, "other")])
+    outbox.claim([alert(1)], NOON)
+    outbox.failed([alert(1)], NOON, "500")
+    assert [a["alert_id"] for a in outbox.due(NOON)] == ["a3"]
+    assert [a["alert_id"] for a in outbox.due(NOON + timedelta(seconds=1))] == ["a1", "a2", "a3"]
+
+
+@given(st.floats(1, 600), st.floats(0, 1), st.text(max_size=8), st.integers(1, 2000))
+def test_wait_lies_between_the_schedule_and_what_jitter_may_take_off_and_is_the_same_again(cap, jitter, seed, attempt):
+    plain, spread = Backoff(cap, 9), Backoff(cap, 9, jitter, seed)
+    wait = spread.delay_seconds(attempt)
+    assert (1 - jitter) * plain.delay_seconds(attempt) <= wait <= plain.delay_seconds(attempt) <= cap
+    assert wait == Backoff(cap, 9, jitter, seed).delay_seconds(attempt)
+
+
+def test_waits_of_many_installations_are_spread_over_what_jitter_may_take_off():
+    waits = [Backoff(60, 9, 0.5, f"abfss://tables-{n}").delay_seconds(9) for n in range(400)]
+    counts = Counter(int((wait - 30) / 7.5) for wait in waits)
+    assert set(counts) == {0, 1, 2, 3}
+    assert min(counts.values()) > 60, "a quarter each, give or take"
 
 
 def test_dispatcher_sends_again_what_was_claimed_by_one_that_died():
@@ -246,7 +282,7 @@ def test_every_alert_arrives_at_least_once_whatever_happens(steps):
     for what, number in steps:
         sink.script = {"fail": [DeliveryError("500")], "lost": ["answer lost"]}.get(what, [])
         if what == "more":
-            tables.rows["alerts"] += [alert(made + n, made) for n in range(1, number + 1)]
+            tables.rows["alerts"] += [alert(made + n, made, f"i{n % 3}") for n in range(1, number + 1)]
             made += number
         elif what == "wait":
             clock.forward(number)
@@ -261,6 +297,9 @@ def test_every_alert_arrives_at_least_once_whatever_happens(steps):
     clock.forward(100)
     dispatch.step()
     assert set(sink.received) == {f"a{n}" for n in range(1, made + 1)}
+    for incident in {a["incident_id"] for a in tables.rows["alerts"]}:
+        mine = [a["alert_id"] for a in tables.rows["alerts"] if a["incident_id"] == incident]
+        assert [a for a in dict.fromkeys(sink.received) if a in mine] == mine, "each first arrives after the one before"
     sent = Counter(row["alert_id"] for row in tables.rows["deliveries"] if row["state"] == "sent")
     assert sent == Counter({f"a{n}": 1 for n in range(1, made + 1)}), "one receipt each, however many copies"
     keys = [(row["alert_id"], row["sink"], row["attempt"], row["state"]) for row in tables.rows["deliveries"]]
