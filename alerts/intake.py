@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pegel.alerts.webhook_call import FIRED, WebhookCall, parse_call
+from pegel.alerts.webhook_call import FIRED, RECONCILED, SIGNED, WebhookCall, call_key, parse_call
 from pegel.schemas.policy import Action, AlertState
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
@@ -86,14 +86,25 @@ class Intake:
         with self._lock:
             return list(self._waiting.values())
 
-    def accept(self, body: bytes) -> Accepted:
+    def accept(self, body: bytes, read: Callable[[bytes], WebhookCall] = parse_call) -> Accepted:
         """Store a call.
 
+        Args:
+            body: as it came.
+            read: understands it.
+
         Raises:
-            CallError: if the body is no common alert.
+            CallError: if the body is not what is understood.
             OutsideError: if a table cannot be read or written; nothing is promised then, and the call has to come back.
         """
-        call = parse_call(body)
+        return self.take(read(body))
+
+    def take(self, call: WebhookCall) -> Accepted:
+        """Store a call that was understood, or that should have come.
+
+        Raises:
+            OutsideError: if a table cannot be read or written.
+        """
         with self._lock:
             if call.call_id in self._known:
                 known = Accepted(200, Outcome.DUPLICATE, "this call was taken before")
@@ -107,6 +118,33 @@ class Intake:
         if outcome is Outcome.STORED:
             self._wake()
         return Accepted(202, outcome, detail)
+
+    def overlooked(self, before: datetime) -> list[WebhookCall]:
+        """The calls that should have come: about incidents that ask for a retraining and have got none.
+
+        Args:
+            before: only what was decided by then; later ones may still be on their way.
+
+        Raises:
+            OutsideError: if a table cannot be read.
+        """
+        columns = "alert_id, incident_id, model, sequence, state, action, decided_time"
+        latest: dict[str, Mapping[str, Any]] = {}
+        for row in sorted(self._tables.read("alerts", f"SELECT {columns} FROM t"), key=lambda row: row["sequence"]):
+            latest[row["incident_id"]] = row
+        begun = {row["incident_id"] for row in self._tables.read("retrainings", "SELECT incident_id FROM t")}
+        with self._lock:
+            return [
+                WebhookCall(
+                    call_key(row["alert_id"], RECONCILED), row["alert_id"], FIRED, RECONCILED, row["model"], incident_id
+                )
+                for incident_id, row in latest.items()
+                if row["state"] == AlertState.CONFIRMED
+                and row["action"] == Action.RETRAIN
+                and row["decided_time"] <= before
+                and incident_id not in self._taken
+                and incident_id not in begun
+            ]
 
     def why_not(self, call: WebhookCall) -> str | None:
         """Why the table ``alerts`` does not ask for this retraining (any more); None if it does."""
@@ -136,7 +174,7 @@ class Intake:
     def _judge(self, call: WebhookCall) -> tuple[Outcome, str]:
         if call.condition != FIRED:
             return Outcome.IGNORED, "only a call that fired starts a retraining"
-        if call.alert_rule not in self._rules:
+        if call.alert_rule not in (*self._rules, RECONCILED):
             return Outcome.IGNORED, "the alert rule is not in webhook.rules"
         reason = self.why_not(call)
         if reason is not None:
@@ -197,13 +235,20 @@ def _decision(action: str, call: WebhookCall, outcome: Outcome, run_id: str | No
         "run_id": run_id,
     }
     return {
-        "actor": "the webhook" if action == RETRAINING else f"the action group of rule {call.alert_rule}",
+        "actor": _actor(action, call),
         "action": action,
         "subject": f"incident {call.incident_id}",
         "decision": _DECISIONS.get((action, outcome), outcome.value),
         "reason": detail,
         "evidence": evidence,
     }
+
+
+def _actor(action: str, call: WebhookCall) -> str:
+    if action == RETRAINING:
+        return "the webhook"
+    named = {SIGNED: "a caller with a secret", RECONCILED: "the reconciler"}
+    return named.get(call.alert_rule, f"the action group of rule {call.alert_rule}")
 
 
 def _call_from_row(row: Mapping[str, Any]) -> WebhookCall:

@@ -7,7 +7,7 @@ knows.
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -143,7 +143,7 @@ class RetrainQueue:
 
 
 class RetrainWorker:
-    """A thread that steps a queue when a call comes in or a wait is over."""
+    """A thread that takes its steps in turn, when a call comes in or a wait is over."""
 
     def __init__(self) -> None:
         self._wake = threading.Event()
@@ -154,9 +154,13 @@ class RetrainWorker:
         """A call was stored."""
         self._wake.set()
 
-    def start(self, queue: RetrainQueue) -> None:
-        """Begin with what was left before."""
-        self._thread = threading.Thread(target=self._run, args=(queue,), name="retrain-trigger", daemon=True)
+    def start(self, *steps: Callable[[], float | None]) -> None:
+        """Begin with what was left before.
+
+        Args:
+            steps: each returns the seconds until it has to be taken again at the latest; None waits for a call.
+        """
+        self._thread = threading.Thread(target=self._run, args=(steps,), name="retrain-trigger", daemon=True)
         self._thread.start()
 
     def stop(self, patience_seconds: float = 5.0) -> None:
@@ -166,7 +170,8 @@ class RetrainWorker:
         if self._thread is not None:
             self._thread.join(patience_seconds)
 
-    def _run(self, queue: RetrainQueue) -> None:
+    def _run(self, steps: Sequence[Callable[[], float | None]]) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            self._wake.wait(queue.step())
+            waits = [step() for step in steps]
+            self._wake.wait(min((wait for wait in waits if wait is not None), default=None))

@@ -1,12 +1,13 @@
-"""The intake of Azure's action group: ``POST /alerts/azure`` and ``GET /health``. Edge.
+"""The intake of alerts: ``POST /alerts/azure`` for Azure's action group, ``/alerts/signed`` for who has a secret. Edge.
 
 An action group tries again only after 408, 429, 503, 504 and broken connections, so that whatever goes wrong on this
-side is answered with 503, and a call is stored before it is answered with 202.
+side is answered with 503, and a call is stored before it is answered with 202. Who is not let in is not told why: the
+reason is in the log and in the audit trail.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -15,16 +16,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from pegel.alerts.intake import CALL, Intake
-from pegel.alerts.webhook_call import CallError
-from pegel.alerts.webhook_description import RESPONSES, TAKES, Health, Taken, describe
+from pegel.alerts.signed_caller import SignedCallerCheck
+from pegel.alerts.webhook_call import CallError, WebhookCall, parse_call, parse_event
+from pegel.alerts.webhook_description import EVENT, RESPONSES, TAKES, Health, Taken, describe
 from pegel.conf.bearer_token import TokenCheck, TokenError
 from pegel.tables.audit import AuditTrail
 
 _log = logging.getLogger(__name__)
 
+AZURE, SIGNED = "/alerts/azure", "/alerts/signed"
+
 MAX_BODY_BYTES = 256 * 1024
 """The largest common alert, as the vendor says."""
 BODY_SECONDS = 5
+
+
+_NOT_LET_IN = "the call is not let in"
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not an error
@@ -33,8 +40,9 @@ class _Refused(Exception):  # noqa: N818 - an answer, not an error
         self.status, self.reason = status, reason
 
     def response(self) -> JSONResponse:
+        stranger = self.status in (401, 403)
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else None
-        return JSONResponse({"detail": self.reason}, self.status, headers)
+        return JSONResponse({"detail": _NOT_LET_IN if stranger else self.reason}, self.status, headers)
 
 
 def create_app(
@@ -42,7 +50,9 @@ def create_app(
     tokens: TokenCheck,
     on_start: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
+    *,
     trail: AuditTrail | None = None,
+    signatures: SignedCallerCheck | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -52,6 +62,7 @@ def create_app(
         on_start: called when the application starts.
         on_stop: called when it stops.
         trail: where calls that are not let in are recorded; the intake records the others.
+        signatures: whose signed calls are let in; without it there is no such door.
     """
 
     @asynccontextmanager
@@ -67,39 +78,59 @@ def create_app(
     async def _health() -> Health:
         return Health(status="ok", waiting=len(intake.waiting))
 
-    @app.post("/alerts/azure", status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=TAKES)
+    @app.post(AZURE, status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=TAKES)
     async def _azure(request: Request) -> JSONResponse:
-        try:
-            return await _take(request, intake, tokens)
-        except _Refused as refused:
-            answer = refused
-        except ClientDisconnect:
-            answer = _Refused(408, "the caller hung up")
-        except Exception as error:
-            _log.exception("a call could not be taken: %s", type(error).__name__)
-            answer = _Refused(503, "the call could not be taken now, come again")
-        _log.warning("a call was answered with %d: %s", answer.status, answer.reason)
-        if trail is not None:
-            # Not waited for: whoever floods this door must not make a commit with each knock.
-            trail.put(
-                actor="a caller that was not let in", action=CALL, subject="/alerts/azure", decision="refused",
-                reason=answer.reason, evidence={"status": answer.status},
-            )  # fmt: skip
-        return answer.response()
+        return await _answered(_take_azure(request, intake, tokens), AZURE, trail)
+
+    if signatures is not None:
+
+        @app.post(SIGNED, status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=EVENT)
+        async def _signed(request: Request) -> JSONResponse:
+            return await _answered(_take_signed(request, intake, signatures), SIGNED, trail)
 
     describe(app)
     return app
 
 
-async def _take(request: Request, intake: Intake, tokens: TokenCheck) -> JSONResponse:
+async def _answered(taking: Awaitable[JSONResponse], path: str, trail: AuditTrail | None) -> JSONResponse:
+    """Whatever becomes of a call, as an answer; what is refused is logged and recorded."""
     try:
-        await run_in_threadpool(tokens.check, request.headers.get("authorization"))
-        body = await _body(request)
-        accepted = await run_in_threadpool(intake.accept, body)
+        return await taking
+    except _Refused as refused:
+        answer = refused
     except TokenError as error:
-        raise _Refused(error.status, error.reason) from error
+        answer = _Refused(error.status, error.reason)
     except CallError as error:
-        raise _Refused(400, str(error)) from error
+        answer = _Refused(400, str(error))
+    except ClientDisconnect:
+        answer = _Refused(408, "the caller hung up")
+    except Exception as error:
+        _log.exception("a call could not be taken: %s", type(error).__name__)
+        answer = _Refused(503, "the call could not be taken now, come again")
+    _log.warning("a call of %s was answered with %d: %s", path, answer.status, answer.reason)
+    if trail is not None:
+        # Not waited for: whoever floods this door must not make a commit with each knock.
+        trail.put(
+            actor="a caller that was not let in", action=CALL, subject=path, decision="refused",
+            reason=answer.reason, evidence={"status": answer.status},
+        )  # fmt: skip
+    return answer.response()
+
+
+async def _take_azure(request: Request, intake: Intake, tokens: TokenCheck) -> JSONResponse:
+    # The token first: of who is not let in, no body is read.
+    await run_in_threadpool(tokens.check, request.headers.get("authorization"))
+    return await _stored(intake, await _body(request), parse_call)
+
+
+async def _take_signed(request: Request, intake: Intake, signatures: SignedCallerCheck) -> JSONResponse:
+    body = await _body(request)
+    await run_in_threadpool(signatures.check, request.headers, body)
+    return await _stored(intake, body, parse_event)
+
+
+async def _stored(intake: Intake, body: bytes, read: Callable[[bytes], WebhookCall]) -> JSONResponse:
+    accepted = await run_in_threadpool(intake.accept, body, read)
     return JSONResponse({"outcome": accepted.outcome, "detail": accepted.detail}, accepted.status)
 
 

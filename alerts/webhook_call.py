@@ -1,4 +1,4 @@
-"""What a call of an action group says: the common alert schema, read leniently. Pure."""
+"""What a call says: an action group's common alert schema, or an alert of Pegel's own, read leniently. Pure."""
 
 import hashlib
 import json
@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from pegel.errors import ContractError
+from pegel.schemas.alert_stream import TYPE_PREFIX
+from pegel.schemas.policy import AlertState
 
 SCHEMA_ID = "azureMonitorCommonAlertSchema"
 FIRED = "Fired"
 
-ESSENTIALS = ("alertId", "monitorCondition", "firedDateTime", "alertRule")
+ESSENTIALS = ("alertId", "monitorCondition", "alertRule")
 """What names a call; without them it is none."""
+
+SIGNED = "signed:pegel"
+"""Stands for the alert rule in calls that no rule made, since Pegel itself sent them. No rule of Azure has a colon."""
+RECONCILED = "reconciled:alerts"
+"""Stands for the alert rule where no call came and the table was looked at."""
 
 LONGEST_FIELD = 1_000
 
@@ -26,7 +33,8 @@ class WebhookCall:
     """One call.
 
     Attributes:
-        call_id: the same for every copy of the call, which action groups send when an answer was late.
+        call_id: the same for every copy of the call, which action groups send when an answer was late. An alert fires
+            once and resolves once, so its id and the condition name a call.
         model: the dimension of that name; empty if the alert has none, or two that differ.
         incident_id: likewise.
     """
@@ -45,30 +53,50 @@ def parse_call(body: bytes) -> WebhookCall:
     Raises:
         CallError: if it is no common alert, or lacks what names it.
     """
+    payload = _object(body)
+    if payload.get("schemaId") != SCHEMA_ID:
+        raise CallError(f"the body is not of schema {SCHEMA_ID}; turn the common alert schema on in the action group")
+    data = _mapping(payload.get("data"))
+    essentials = _mapping(data.get("essentials"))
+    alert_id, condition, rule = (_short_text(essentials, name, "data.essentials") for name in ESSENTIALS)
+    dimensions = _dimensions(_mapping(data.get("alertContext")))
+    model, incident_id = dimensions.get("model", ""), dimensions.get("incident_id", "")
+    return WebhookCall(call_key(alert_id, condition), alert_id, condition, rule, model, incident_id)
+
+
+def parse_event(body: bytes) -> WebhookCall:
+    """Read an alert that Pegel's own webhook sink sent: one that is confirmed is a call that fired.
+
+    Raises:
+        CallError: if it is no such alert, or lacks what names it.
+    """
+    payload = _object(body)
+    kind, data = payload.get("type"), _mapping(payload.get("data"))
+    if not isinstance(kind, str) or not kind.startswith(TYPE_PREFIX):
+        raise CallError(f"the body is not of a type {TYPE_PREFIX}…, as the sink webhook of pegel deliver sends them")
+    alert_id, incident_id, model = (_short_text(data, name, "data") for name in ("alert_id", "incident_id", "model"))
+    state = kind.removeprefix(TYPE_PREFIX)[:LONGEST_FIELD].encode("utf-8", "replace").decode("utf-8")
+    condition = FIRED if state == AlertState.CONFIRMED else state
+    return WebhookCall(call_key(alert_id, condition), alert_id, condition, SIGNED, model, incident_id)
+
+
+def call_key(alert_id: str, condition: str) -> str:
+    """The name of a call: of what fired or resolved, and that it did."""
+    return hashlib.sha256(f"{alert_id}|{condition}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
         raise CallError("the body is not JSON") from None
-    if not isinstance(payload, dict) or payload.get("schemaId") != SCHEMA_ID:
-        raise CallError(f"the body is not of schema {SCHEMA_ID}; turn the common alert schema on in the action group")
-    data = _mapping(payload.get("data"))
-    essentials = _mapping(data.get("essentials"))
-    alert_id, condition, fired_at, rule = (_short_text(essentials, name) for name in ESSENTIALS)
-    dimensions = _dimensions(_mapping(data.get("alertContext")))
-    return WebhookCall(
-        hashlib.sha256(f"{alert_id}|{condition}|{fired_at}".encode("utf-8", "replace")).hexdigest()[:32],
-        alert_id,
-        condition,
-        rule,
-        dimensions.get("model", ""),
-        dimensions.get("incident_id", ""),
-    )
+    return _mapping(payload)
 
 
-def _short_text(essentials: Mapping[str, Any], name: str) -> str:
-    value = essentials.get(name)
+def _short_text(within: Mapping[str, Any], name: str, where: str) -> str:
+    value = within.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_FIELD:
-        raise CallError(f"data.essentials.{name} is missing or not a short text")
+        raise CallError(f"{where}.{name} is missing or not a short text")
     # A lone surrogate is valid JSON and cannot be stored.
     return value.encode("utf-8", "replace").decode("utf-8")
 

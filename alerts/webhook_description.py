@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from pegel.alerts.intake import Outcome
 from pegel.alerts.webhook_call import ESSENTIALS, LONGEST_FIELD, SCHEMA_ID
+from pegel.schemas.alert_stream import TYPE_PREFIX
 
 
 class Taken(BaseModel):
@@ -31,7 +32,7 @@ class Health(BaseModel):
 
 _WORDS = {
     400: "the body is no common alert",
-    401: "the token proves nothing",
+    401: "the token or the signature proves nothing",
     403: "the token is for somebody else",
     408: "the body took too long to arrive",
     413: "the body is too large",
@@ -54,10 +55,24 @@ _CALL = {
     },
 }
 
-TAKES: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _CALL}}},
-    "security": [{"EntraToken": []}],
+_NAMES = ("alert_id", "incident_id", "model")
+_EVENT = {
+    "type": "object",
+    "required": ["type", "data"],
+    "properties": {
+        "type": {"type": "string", "pattern": f"^{TYPE_PREFIX.replace('.', '[.]')}"},
+        "data": {"type": "object", "required": list(_NAMES), "properties": dict.fromkeys(_NAMES, _TEXT)},
+    },
 }
+
+
+def _takes(schema: dict[str, Any], scheme: str) -> dict[str, Any]:
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {"requestBody": body, "security": [{scheme: []}]}
+
+
+TAKES, EVENT = _takes(_CALL, "EntraToken"), _takes(_EVENT, "StandardWebhooks")
+"""What the two doors take."""
 
 
 def describe(app: FastAPI) -> None:
@@ -66,7 +81,10 @@ def describe(app: FastAPI) -> None:
 
     def described() -> dict[str, Any]:
         description = plain()
-        schemes = {"EntraToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        schemes = {
+            "EntraToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            "StandardWebhooks": {"type": "apiKey", "in": "header", "name": "webhook-signature"},
+        }
         description.setdefault("components", {})["securitySchemes"] = schemes
         return description
 

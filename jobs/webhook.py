@@ -1,13 +1,16 @@
 """Take the calls of Azure's action group and start retrainings: ``pegel webhook --config FILE``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 
 from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
+from pegel.alerts.reconciler import Reconciler
 from pegel.alerts.retrain_trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
+from pegel.alerts.signed_caller import SignedCallerCheck
 from pegel.alerts.webhook import create_app
+from pegel.alerts.webhook_call import SIGNED
 from pegel.alerts.webhook_caller import ActionGroupCheck
 from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import Settings
@@ -16,6 +19,8 @@ from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.jobs.wiring.web_server import listen, serve
 from pegel.tables.access import open_tables
+from pegel.tables.audit import AuditTrail
+from pegel.tables.delta import DeltaTables
 
 WRITER = "webhook"
 """Of its audit table."""
@@ -43,27 +48,29 @@ def build_app(settings: Settings, tokens: TokenCheck) -> FastAPI:
     worker = RetrainWorker()
     tables = open_tables(settings.storage)
     trail = build_trail(settings, tables, WRITER)
-    intake = Intake(tables, settings.webhook.rules, worker.wake, trail=trail)
-    queue = _queue(settings, intake)
+    intake = _intake(settings, tables, trail, worker.wake)
+    steps = (Reconciler(intake, settings.webhook.reconcile_after_seconds).step, _queue(settings, intake).step)
+    signatures = SignedCallerCheck(settings.webhook.secrets) if settings.webhook.secrets else None
     trail.start()
 
     def _stop() -> None:
         worker.stop()
         trail.close()
 
-    return create_app(intake, tokens, lambda: worker.start(queue), _stop, trail)
+    return create_app(intake, tokens, lambda: worker.start(*steps), _stop, trail=trail, signatures=signatures)
 
 
 def start_waiting(settings: Settings) -> int:
-    """Try every stored call that has not started its retraining, once.
+    """Try every stored call that has not started its retraining, and every alert whose call never came, once.
 
     Raises:
         OutsideError: if one could not be started.
     """
     tables = open_tables(settings.storage)
     trail = build_trail(settings, tables, WRITER)
-    intake = Intake(tables, settings.webhook.rules, trail=trail)
+    intake = _intake(settings, tables, trail, lambda: None)
     try:
+        Reconciler(intake, settings.webhook.reconcile_after_seconds).step()
         _queue(settings, intake).step()
     finally:
         trail.close()
@@ -71,6 +78,11 @@ def start_waiting(settings: Settings) -> int:
         msg = f"{len(intake.waiting)} retrainings could not be started; the table webhook_calls says why, try again"
         raise OutsideError(msg)
     return 0
+
+
+def _intake(settings: Settings, tables: DeltaTables, trail: AuditTrail, wake: Callable[[], None]) -> Intake:
+    signed = (SIGNED,) if settings.webhook.secrets else ()
+    return Intake(tables, (*settings.webhook.rules, *signed), wake, trail=trail)
 
 
 def _queue(settings: Settings, intake: Intake) -> RetrainQueue:

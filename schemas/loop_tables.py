@@ -68,11 +68,16 @@ WEBHOOK_CALLS = Table(
     ("call_id", "outcome", "detail"),
     "webhook",
     (
-        Column("call_id", "string", "hash of alertId, monitorCondition and firedDateTime", nullable=False),
+        Column("call_id", "string", "hash of alertId and monitorCondition", nullable=False),
         Column("received_at", "timestamp", "when", nullable=False),
         Column("azure_alert_id", "string", "essentials.alertId", nullable=False),
         Column("condition", "string", "Fired or Resolved", nullable=False),
-        Column("alert_rule", "string", "essentials.alertRule", nullable=False),
+        Column(
+            "alert_rule",
+            "string",
+            "essentials.alertRule; signed:pegel or reconciled:alerts where no rule called",
+            nullable=False,
+        ),
         Column("model", "string", "dimension model", nullable=False),
         Column("incident_id", "string", "dimension incident_id", nullable=False),
         Column("outcome", "string", "stored, started, duplicate, ignored or failed", nullable=False),

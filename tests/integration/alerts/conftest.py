@@ -10,14 +10,19 @@ from typing import Any
 
 import pytest
 import uvicorn
+from equipment.served_webhook import ServedWebhook
+from equipment.webhook_receiver import WebhookReceiver
 
 from pegel.alerts.incident import alert_key, incident_key
+from pegel.conf.delivery_settings import AzureMonitorSettings, OutgoingWebhookSettings
 from pegel.conf.secret_ref import SecretRef
-from pegel.conf.settings import AzureMonitorSettings, WebhookSettings
+from pegel.conf.settings import WebhookSettings
 from pegel.local.azure_monitor import LocalAzureMonitor
+from pegel.local.azure_monitor.rules import FIRED, Transition, common_alert
 from pegel.tables.delta import DeltaTables
 
 TOKEN = "token-of-the-sender"
+SECRET = "whsec_" + "A" * 44
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -134,6 +139,7 @@ def monitor(_one_monitor: LocalAzureMonitor) -> LocalAzureMonitor:
     _one_monitor.received.clear()
     _one_monitor.faults.clear()
     _one_monitor._rows.clear()
+    _one_monitor.uploads.clear()
     return _one_monitor
 
 
@@ -146,6 +152,7 @@ def tables(tmp_path: Path) -> DeltaTables:
 def _tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_MONITOR_TOKEN", TOKEN)
     monkeypatch.setenv("TEST_WRONG_TOKEN", "somebody-else")
+    monkeypatch.setenv("TEST_WEBHOOK_SECRET", SECRET)
 
 
 @pytest.fixture
@@ -164,10 +171,55 @@ def sink_settings() -> Callable[..., AzureMonitorSettings]:
 
 
 @pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[WebhookReceiver]:
+    """Somebody else's endpoint, which knows the secret of ``TEST_WEBHOOK_SECRET``."""
+    made = WebhookReceiver(tmp_path / "receiver", SECRET)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def outgoing(receiver: WebhookReceiver) -> Callable[..., OutgoingWebhookSettings]:
+    def _settings(**change: Any) -> OutgoingWebhookSettings:
+        values = {
+            "url": receiver.url,
+            "secrets": (SecretRef(env="TEST_WEBHOOK_SECRET"),),
+            "ca_file": receiver.ca_file,
+            "allowed_networks": ("127.0.0.0/8", "::1/128"),
+        }
+        return OutgoingWebhookSettings(**{**values, **change})
+
+    return _settings
+
+
+@pytest.fixture
 def webhook_settings() -> Callable[[LocalAzureMonitor], WebhookSettings]:
     return lambda monitor: WebhookSettings(
         jwks_url=monitor.jwks_url, jwks_ca_file=monitor.ca_file, issuer=monitor.issuer, audience=monitor.audience
     )
+
+
+@pytest.fixture
+def hook(
+    webhook_server: WebhookServer, monitor: LocalAzureMonitor, tables: DeltaTables, webhook_settings: Any
+) -> ServedWebhook:
+    """Served, with a confirmed incident."""
+    tables.append("alerts", [alert_row(1), alert_row(1, "confirmed", 2)])
+    return ServedWebhook(webhook_server, monitor, tables, webhook_settings(monitor))
+
+
+@pytest.fixture
+def fired(monitor: LocalAzureMonitor) -> Callable[..., dict[str, Any]]:
+    """The body of a call of the action group."""
+    rule = monitor._rules[1]
+
+    def _fired(condition: str = FIRED, number: int = 1, at: str = "2026-03-01T00:00:00+00:00") -> dict[str, Any]:
+        moment = datetime.fromisoformat(at)
+        dimensions = (("model", "assistant"), ("incident_id", alert_row(number)["incident_id"]))
+        return common_alert(rule, Transition(moment, rule.name, condition, dimensions, "/alerts/1", moment), moment)
+
+    return _fired
 
 
 @pytest.fixture

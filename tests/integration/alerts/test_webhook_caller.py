@@ -8,7 +8,7 @@ import pytest
 
 from pegel.alerts.webhook_caller import ActionGroupCheck
 from pegel.conf.bearer_token import TokenError
-from pegel.local.azure_monitor.tokens import CALLER, KEY_ID, ROLE
+from pegel.local.azure_monitor.tokens import CALLER, ROLE
 
 
 @pytest.fixture
@@ -21,7 +21,9 @@ def header(monitor):
     def _header(**change: Any) -> str:
         claims = {**monitor.tokens.claims(datetime.now(UTC)), **change}
         kept = {name: value for name, value in claims.items() if value is not None}
-        return "Bearer " + jwt.encode(kept, monitor.tokens.key, algorithm="RS256", headers={"kid": KEY_ID})
+        return "Bearer " + jwt.encode(
+            kept, monitor.tokens.key, algorithm="RS256", headers={"kid": monitor.tokens.key_id}
+        )
 
     return _header
 

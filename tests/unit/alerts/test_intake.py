@@ -1,6 +1,8 @@
 import copy
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from pegel.alerts.intake import Intake, Outcome
 from pegel.alerts.outbox import Backoff
+from pegel.alerts.reconciler import Reconciler
 from pegel.alerts.retrain_trigger import RetrainQueue
-from pegel.alerts.webhook_call import CallError, parse_call
+from pegel.alerts.webhook_call import SIGNED, CallError, parse_call, parse_event
 from pegel.errors import OutsideError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,13 +43,14 @@ def body(**change: str) -> bytes:
 
 def alert(incident: str = "i1", state: str = "confirmed", action: str = "retrain", sequence: int = 2) -> dict[str, Any]:
     return {
-        "incident_id": incident, "model": "assistant", "sequence": sequence, "state": state, "action": action,
+        "alert_id": f"{incident}-{sequence}", "incident_id": incident, "model": "assistant", "sequence": sequence,
+        "state": state, "action": action, "decided_time": NOON,
     }  # fmt: skip
 
 
 class MemoryTables:
     def __init__(self, *alerts: dict[str, Any]) -> None:
-        self.rows: dict[str, list[dict[str, Any]]] = {"alerts": list(alerts), "webhook_calls": []}
+        self.rows: dict[str, list[dict[str, Any]]] = {"alerts": list(alerts), "webhook_calls": [], "retrainings": []}
         self.away = False
 
     def read(self, name: str, _sql: str = "") -> list[dict[str, Any]]:
@@ -241,7 +245,7 @@ def test_run_that_started_while_the_table_was_away_is_recorded_later_and_not_sta
         lambda p: p["data"]["essentials"].pop("alertId"),
         lambda p: p["data"]["essentials"].update(alertId=7),
         lambda p: p["data"]["essentials"].update(alertRule=""),
-        lambda p: p["data"]["essentials"].update(firedDateTime="x" * 5000),
+        lambda p: p["data"]["essentials"].update(alertId="x" * 5000),
     ],
 )
 def test_call_that_is_no_common_alert_is_refused(spoil):
@@ -257,6 +261,33 @@ def test_body_that_is_no_json_object_is_refused(text):
         parse_call(text)
 
 
+def event(incident: str = "i1", state: str = "confirmed", sequence: int = 2, **change: Any) -> bytes:
+    data = {"alert_id": f"{incident}-{sequence}", "incident_id": incident, "model": "assistant", "state": state}
+    return json.dumps({"type": f"pegel.alert.{state}", "data": data, **change}).encode()
+
+
+def test_alert_that_another_pegel_sent_is_a_call_and_only_a_confirmed_one_fires():
+    read = [parse_event(event(state=state)) for state in ("opened", "confirmed", "retracted", "resolved")]
+    assert [call.condition for call in read] == ["opened", "Fired", "retracted", "resolved"]
+    assert {(call.alert_rule, call.model, call.incident_id) for call in read} == {("signed:pegel", "assistant", "i1")}
+    assert len({call.call_id for call in read}) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"{}", event(type="other.alert.confirmed"), event(type=7), event(data=[]), event(data={"model": "m"})],
+)
+def test_body_that_is_no_alert_of_pegel_is_refused(text):
+    with pytest.raises(CallError):
+        parse_event(text)
+
+
+def test_call_keeps_its_name_whatever_else_a_copy_says():
+    named = {parse_call(body(fired=fired, rule=rule)).call_id for fired in ("1", "2") for rule in ("a", "b")}
+    assert len(named) == 1
+    assert len({parse_call(body(condition=condition)).call_id for condition in ("Fired", "Resolved")}) == 2
+
+
 def test_call_is_read_leniently_where_nothing_depends_on_it():
     odd = payload()
     odd["data"]["essentials"] |= {"alertId": "a\ud800", "unknown": {"deep": [1]}, "severity": None}
@@ -270,6 +301,121 @@ def test_dimension_that_says_two_things_says_nothing():
     conditions = both["data"]["alertContext"]["condition"]["allOf"]
     conditions.append({"dimensions": [{"name": "incident_id", "value": "i2"}]})
     assert parse_call(json.dumps(both).encode()).incident_id == ""
+
+
+def reconciled(tables: MemoryTables, jobs: Jobs, clock: Clock) -> tuple[Intake, RetrainQueue, Reconciler]:
+    intake, queue = make(tables, jobs, clock)
+    return intake, queue, Reconciler(intake, 600, clock)
+
+
+def test_alert_whose_call_never_came_is_taken_up_after_its_time_and_once():
+    tables, jobs, clock = MemoryTables(alert(), alert("i2"), alert("i3", "opened", sequence=1)), Jobs(), Clock()
+    tables.rows["alerts"].append(alert("i4", action="page"))
+    tables.rows["retrainings"].append({"incident_id": "i2"})
+    intake, queue, reconciler = reconciled(tables, jobs, clock)
+    clock.now += timedelta(seconds=599)
+    reconciler.step()
+    assert intake.waiting == []
+    for _ in range(5):
+        clock.now += timedelta(seconds=60)
+        reconciler.step()
+        queue.step()
+    assert (jobs.asked, tables.outcomes) == (["i1"], ["stored", "started"])
+    assert tables.rows["webhook_calls"][0]["alert_rule"] == "reconciled:alerts"
+    assert intake.accept(body()).outcome is Outcome.DUPLICATE, "the call that comes after all"
+    intake, queue, reconciler = reconciled(tables, jobs, clock)
+    reconciler.step()
+    queue.step()
+    assert jobs.asked == ["i1"], "nor after a restart"
+
+
+def test_reconciler_leaves_alone_what_a_call_has_begun_and_what_is_over():
+    tables, jobs, clock = MemoryTables(alert(), alert("i2"), alert("i2", "resolved", "none", 3)), Jobs(), Clock()
+    intake, queue, reconciler = reconciled(tables, jobs, clock)
+    jobs.away = True
+    intake.accept(body())
+    queue.step()
+    clock.now += timedelta(seconds=900)
+    reconciler.step()
+    assert len(intake.waiting) == 1
+    assert {row["alert_rule"] for row in tables.rows["webhook_calls"]} == {"pegel-retrain"}
+
+
+def test_reconciler_looks_again_after_the_storage_was_away_and_not_too_often():
+    tables, jobs, clock = MemoryTables(alert()), Jobs(), Clock()
+    intake, _, reconciler = reconciled(tables, jobs, clock)
+    clock.now += timedelta(seconds=900)
+    tables.away = True
+    assert reconciler.step() == 60
+    tables.away = False
+    clock.now += timedelta(seconds=59)
+    assert reconciler.step() == 1
+    assert intake.waiting == []
+    clock.now += timedelta(seconds=1)
+    reconciler.step()
+    assert len(intake.waiting) == 1
+
+
+INTERLEAVINGS = 1_000
+
+
+def _interleaving(seed: int) -> tuple[Jobs, MemoryTables, set[str]]:
+    """Three incidents, one of them retracted; each call up to six times, in any order, amid faults of every side."""
+    random = Random(seed)
+    tables, jobs, clock = MemoryTables(alert("i1"), alert("i2"), alert("i3", "retracted", "none")), Jobs(), Clock()
+    calls = [
+        (body(alert=f"{i}-{n}", incident=i, condition=condition), parse_call)
+        for i in ("i1", "i2", "i3") for n in (1, 2) for condition in ("Fired", "Resolved")
+    ]  # fmt: skip
+    calls += [(event(i, state, n), parse_event) for i in ("i1", "i2") for n, state in ((1, "opened"), (2, "confirmed"))]
+    # Some never arrive; the others come one to six times.
+    steps: list[Any] = [call for call in calls if random.random() < 0.6 for _ in range(random.randint(1, 6))]
+    steps += random.choices(["step", "restart", "jobs", "tables", "wait", "reconcile"], k=15)
+    random.shuffle(steps)
+
+    def start() -> tuple[Intake, RetrainQueue, Reconciler]:
+        intake = Intake(tables, (*RULES, SIGNED), now=clock)
+        return intake, RetrainQueue(intake, jobs.start, Backoff(60, 1), clock), Reconciler(intake, 600, clock)
+
+    intake, queue, reconciler = start()
+    for step in steps:
+        clock.now += timedelta(seconds=random.choice([0, 1, 30]))
+        if step == "step":
+            queue.step()
+        elif step == "reconcile":
+            reconciler.step()
+        elif step == "restart":
+            tables.away = False
+            intake, queue, reconciler = start()
+        elif step == "jobs":
+            jobs.away = not jobs.away
+        elif step == "tables":
+            tables.away = not tables.away
+        elif step == "wait":
+            clock.now += timedelta(seconds=300)
+        else:
+            with suppress(OutsideError):
+                intake.accept(*step)
+    tables.away = jobs.away = False
+    for _ in range(3):
+        clock.now += timedelta(seconds=700)
+        reconciler.step()
+        queue.step()
+    return jobs, tables, {"i1", "i2"}
+
+
+def test_thousand_interleavings_of_copied_reordered_replayed_and_lost_calls_make_one_run_for_each_incident():
+    came, lost = 0, 0
+    for seed in range(INTERLEAVINGS):
+        jobs, tables, wanted = _interleaving(seed)
+        assert set(jobs.runs) == wanted, seed
+        started = [row["incident_id"] for row in tables.rows["webhook_calls"] if row["outcome"] == "started"]
+        assert sorted(started) == sorted(wanted), seed
+        rules = [row["alert_rule"] for row in tables.rows["webhook_calls"] if row["outcome"] == "started"]
+        lost += rules.count("reconciled:alerts")
+        came += len(rules) - rules.count("reconciled:alerts")
+    assert came > INTERLEAVINGS / 2, "runs that a call started"
+    assert lost > INTERLEAVINGS / 20, "runs whose call never came"
 
 
 _EVENTS = st.lists(
