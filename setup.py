@@ -35,6 +35,7 @@ JOBS = (
     "watch",
     "deliver",
     "webhook",
+    "explain",
     "serve",
     "retrain",
     "fairness",

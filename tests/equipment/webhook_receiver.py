@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class WebhookReceiver:
         answers: what the next calls are answered instead of 204; they are taken only if the answer is dropped.
         away: whether every call is answered 503.
         refused: alerts that are answered 422.
+        on_call: called after a call was taken and before it is answered.
     """
 
     def __init__(self, folder: Path, secret: str) -> None:
@@ -33,6 +35,7 @@ class WebhookReceiver:
         self.answers: list[Answer] = []
         self.away = False
         self.refused: set[str] = set()
+        self.on_call: Callable[[], None] = lambda: None
 
     @property
     def port(self) -> int:
@@ -73,4 +76,5 @@ class WebhookReceiver:
         answer = self.answers.pop(0) if self.answers else Answer(204)
         if answer.dropped or 200 <= answer.status < 300:
             self.calls.append((dict(headers), event))
+            self.on_call()
         return answer

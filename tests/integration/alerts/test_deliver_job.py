@@ -11,6 +11,7 @@ import pytest
 from pegel.alerts.delivery import Dispatcher
 from pegel.alerts.jsonl import JsonLinesSink
 from pegel.alerts.outbox import Backoff
+from pegel.alerts.outgoing_webhook import WebhookSink
 from pegel.errors import OutsideError
 from pegel.jobs.deliver import deliver, deliver_once, main
 
@@ -106,18 +107,45 @@ def test_settings_of_one_machine_need_nothing_beside_it(tables, row, tmp_path, m
     assert json.loads((tmp_path / ".pegel" / "alerts.jsonl").read_text())["alert_id"] == row(1)["alert_id"]
 
 
-def test_job_delivers_until_sigterm_and_ends_with_0(tables, row, sent, tmp_path, wait):
-    tables.append("alerts", [row(1)])
+def started(tmp_path, **delivery):
+    """The job as a process of its own, with its log in a file."""
     settings = {
         "storage.root": tmp_path / "tables",
-        "delivery.sinks": "[jsonl]",
-        "delivery.jsonl_path": tmp_path / "alerts.jsonl",
-        "delivery.poll_seconds": 0.1,
         "mlflow.tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
+        "delivery.poll_seconds": 0.1,
+        **{f"delivery.{name.replace('__', '.')}": value for name, value in delivery.items()},
     }
     command = [sys.executable, "-m", "pegel.jobs.deliver"]
     command += [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as job:
+    log = (tmp_path / "log").open("ab")
+    return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def test_job_that_is_killed_between_send_and_record_sends_again_under_the_same_id(
+    receiver, outgoing, tables, row, tmp_path
+):
+    tables.append("alerts", [row(1)])
+    webhook = {
+        "sinks": "[webhook]",
+        "webhook__url": receiver.url,
+        "webhook__ca_file": receiver.ca_file,
+        "webhook__secrets": "[{env: TEST_WEBHOOK_SECRET}]",
+        "webhook__allowed_networks": json.dumps(outgoing().allowed_networks),
+    }
+    with started(tmp_path, **webhook) as job:
+        receiver.on_call = job.kill
+        assert job.wait(60) == -signal.SIGKILL, (tmp_path / "log").read_text()
+    receiver.on_call = lambda: None
+    assert [r["state"] for r in tables.read("deliveries")] == ["claimed"]
+    assert Dispatcher(tables, [WebhookSink(outgoing())], Backoff(60, 5)).step().sent == 1
+    assert [headers["webhook-id"] for headers, _ in receiver.calls] == [row(1)["alert_id"]] * 2
+    steps = sorted((r["attempt"], r["state"]) for r in tables.read("deliveries"))
+    assert steps == [(1, "claimed"), (2, "claimed"), (2, "sent")]
+
+
+def test_job_delivers_until_sigterm_and_ends_with_0(tables, row, sent, tmp_path, wait):
+    tables.append("alerts", [row(1)])
+    with started(tmp_path, sinks="[jsonl]", jsonl_path=tmp_path / "alerts.jsonl") as job:
         wait(lambda: sent() or job.poll() is not None, "the alert is sent", 60)
         job.send_signal(signal.SIGTERM)
         code = job.wait(30)

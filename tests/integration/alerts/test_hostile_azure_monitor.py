@@ -15,7 +15,7 @@ from pegel.local.azure_monitor.kql import compile_query
 from pegel.schemas.alert_stream import COLUMNS, TABLE
 
 RATE = 0.3
-PATIENCE_SECONDS = 0.25
+PATIENCE_SECONDS = 0.2
 FIRST_COPIES = f"{TABLE} | summarize arg_max(TimeGenerated, *) by alert_id"
 """What the shipped rules begin with."""
 
@@ -49,7 +49,7 @@ def incidents(row, first: int, count: int) -> list[dict]:
 
 @pytest.mark.parametrize(
     ("micro_batches", "alerts", "seed"),
-    [(40, 10, 7), pytest.param(500, 20, 11, marks=pytest.mark.soak)],
+    [(30, 10, 7), pytest.param(500, 20, 11, marks=pytest.mark.soak)],
 )
 def test_alerts_through_faults_are_neither_lost_nor_double_and_each_copy_is_explained(
     monitor, sink_settings, tables, row, capsys, micro_batches, alerts, seed

@@ -1,0 +1,69 @@
+"""Tell an incident in words: ``pegel explain ID``. Wiring: reads tables, writes none."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pegel.alerts.explanation import Story, explain
+from pegel.errors import SettingsError
+from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.tables.access import open_tables
+from pegel.tables.delta import DeltaTables
+
+Row = Mapping[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print what happened, how large, since when, from where, and what was done about it.
+
+    Raises:
+        SettingsError: if no incident and no alert has this id.
+        OutsideError: if a table cannot be read.
+    """
+    parser = build_parser("explain", "Tell an incident in words, from the tables.")
+    parser.add_argument("id", metavar="ID", help="of an incident, or of one of its alerts")
+    arguments = parse(parser, argv)
+    sys.stdout.write(explain(read_story(open_tables(arguments.settings.storage), arguments.options.id)))
+    return 0
+
+
+def read_story(tables: DeltaTables, wanted: str) -> Story:
+    """Everything that the tables hold about an incident.
+
+    Args:
+        tables: where.
+        wanted: its id, or that of one of its alerts. It is compared in Python and never becomes a part of a query.
+
+    Raises:
+        SettingsError: if it is neither.
+    """
+    alerts = tables.read("alerts")
+    incident = next((row["incident_id"] for row in alerts if wanted in (row["incident_id"], row["alert_id"])), None)
+    if incident is None:
+        msg = f"no incident and no alert in {tables.uri('alerts')} has the id {wanted!r}; the dashboard lists them"
+        raise SettingsError(msg)
+    mine = sorted((row for row in alerts if row["incident_id"] == incident), key=lambda row: row["sequence"])
+    first = mine[0]
+    ids = {row["alert_id"] for row in mine}
+    low, high = min(row["first_batch_id"] for row in mine), max(row["last_batch_id"] for row in mine)
+    within = f"SELECT * FROM t WHERE batch_id >= {low:d} AND batch_id <= {high:d}"
+    opened = f"SELECT model, version, segment, verdicts FROM t WHERE batch_id = {first['batch_id']:d}"
+    return Story(
+        mine,
+        [r for r in tables.read("blocks", opened) if (r["model"], r["version"]) == (first["model"], first["version"])],
+        tables.read("batches", within),
+        tables.read("gaps", within),
+        [row for row in tables.read("deliveries") if row["alert_id"] in ids],
+        _about(incident, tables.read("webhook_calls")),
+        _about(incident, tables.read("retrainings")),
+        # A retraining promotes under its incident's id and the attempt.
+        [row for row in tables.read("promotions") if row["by"].partition(":")[0] == incident],
+    )
+
+
+def _about(incident_id: str, rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["incident_id"] == incident_id]
+
+
+if __name__ == "__main__":
+    exit_with(main)
