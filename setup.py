@@ -36,6 +36,7 @@ JOBS = (
     "deliver",
     "webhook",
     "explain",
+    "approve",
     "serve",
     "retrain",
     "fairness",

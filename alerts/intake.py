@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pegel.alerts.webhook_call import FIRED, RECONCILED, SIGNED, WebhookCall, call_key, parse_call
+from pegel.alerts.webhook_call import FIRED, RECONCILED, SIGNED, Approval, WebhookCall, call_key, parse_call
+from pegel.conf.settings import Mode
 from pegel.schemas.policy import Action, AlertState
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
@@ -20,6 +21,7 @@ from pegel.tables.delta import DeltaTables
 class Outcome(StrEnum):
     """What came of a call."""
 
+    PROPOSED = "proposed"
     STORED = "stored"
     STARTED = "started"
     DUPLICATE = "duplicate"
@@ -27,21 +29,30 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-CALL, RETRAINING = "webhook.call", "retraining.start"
-"""What is decided: whether a call is taken, and whether the retraining that it asks for starts."""
+CALL, RETRAINING, APPROVAL = "webhook.call", "retraining.start", "retraining.approve"
+"""What is decided: whether a call is taken, whether the retraining that it asks for starts, and whether it may."""
 
 _DECISIONS = {
     (CALL, Outcome.STORED): "accepted",
     (RETRAINING, Outcome.IGNORED): "skipped",
+    (APPROVAL, Outcome.STORED): "approved",
 }
 """Where the word of the audit trail is another one than the table's."""
 
+_LEADS_TO: dict[Mode, tuple[Outcome, str]] = {
+    "observe": (Outcome.IGNORED, "webhook.mode is observe, so nothing is started"),
+    "propose": (Outcome.PROPOSED, "it waits for a person: pegel approve and the incident's id"),
+    "auto": (Outcome.STORED, "a retraining starts"),
+}
+"""What a call that is right leads to."""
+
 _ENDED = (Outcome.STARTED, Outcome.DUPLICATE, Outcome.IGNORED)
+_TAKEN = (Outcome.PROPOSED, Outcome.STORED, Outcome.STARTED, Outcome.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to a call: 202 if it is new, 200 if it was known."""
+    """The answer to a call: 202 if it is new, 200 if it was known; 409 to an approval of what cannot be approved."""
 
     status: int
     outcome: Outcome
@@ -56,6 +67,7 @@ class Intake:
         rules: the alert rules that may start a retraining.
         wake: called after a call was stored that has to be acted on.
         now: the clock.
+        mode: what a call that is right leads to: nothing, a proposal that waits for an approval, or a retraining.
         trail: where each decision is recorded before anything else is done about it.
     """
 
@@ -66,9 +78,11 @@ class Intake:
         wake: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
+        mode: Mode = "auto",
         trail: AuditTrail | None = None,
     ) -> None:
         self._tables = tables
+        self._mode = mode
         self._trail = trail
         self._rules = rules
         self._wake = wake
@@ -77,6 +91,7 @@ class Intake:
         self._written: set[tuple[str, str, str | None]] = set()
         self._known: dict[str, Outcome] = {}
         self._waiting: dict[str, WebhookCall] = {}
+        self._proposed: dict[str, WebhookCall] = {}
         self._taken: dict[str, str] = {}
         self._recall()
 
@@ -118,6 +133,32 @@ class Intake:
         if outcome is Outcome.STORED:
             self._wake()
         return Accepted(202, outcome, detail)
+
+    def approve(self, approval: Approval) -> Accepted:
+        """Let the retraining of an incident start: of one that was proposed, or whose call never came.
+
+        Raises:
+            OutsideError: if a table cannot be read or written.
+        """
+        if self._mode == "observe":
+            return Accepted(409, *_LEADS_TO["observe"])
+        missed = {call.incident_id: call for call in self.overlooked(self._now())}
+        with self._lock:
+            call = self._proposed.get(approval.incident_id)
+            if call is None and approval.incident_id in self._taken:
+                return Accepted(200, Outcome.DUPLICATE, "the retraining of this incident needs no approval any more")
+            call = call or missed.get(approval.incident_id)
+            if call is None:
+                return Accepted(409, Outcome.IGNORED, "no incident of this id asks for a retraining that has not begun")
+            reason = self.why_not(call)
+            if reason is not None:
+                return Accepted(409, Outcome.IGNORED, reason)
+            detail = f"approved by {approval.by}"
+            self._record(APPROVAL, call, Outcome.STORED, None, detail)
+            self._write(call, Outcome.STORED, None, detail)
+            self._remember(call, Outcome.STORED)
+        self._wake()
+        return Accepted(202, Outcome.STORED, detail)
 
     def overlooked(self, before: datetime) -> list[WebhookCall]:
         """The calls that should have come: about incidents that ask for a retraining and have got none.
@@ -184,7 +225,7 @@ class Intake:
                 Outcome.DUPLICATE,
                 f"call {self._taken[call.incident_id]} has started the retraining of this incident",
             )
-        return Outcome.STORED, "a retraining starts"
+        return _LEADS_TO[self._mode]
 
     def _record(self, action: str, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
         if self._trail is not None:
@@ -208,19 +249,21 @@ class Intake:
 
     def _remember(self, call: WebhookCall, outcome: Outcome) -> None:
         self._known[call.call_id] = outcome
-        if outcome in _ENDED:
-            self._waiting.pop(call.call_id, None)
-        else:
+        self._waiting.pop(call.call_id, None)
+        if outcome is Outcome.PROPOSED:
+            self._proposed[call.incident_id] = call
+        elif outcome not in _ENDED:
             self._waiting[call.call_id] = call
-        if outcome in (Outcome.STORED, Outcome.STARTED, Outcome.FAILED):
+            self._proposed.pop(call.incident_id, None)
+        if outcome in _TAKEN:
             self._taken[call.incident_id] = call.call_id
         elif outcome is Outcome.IGNORED and self._taken.get(call.incident_id) == call.call_id:
             del self._taken[call.incident_id]
 
     def _recall(self) -> None:
         rows = self._tables.read("webhook_calls")
-        # Of two rows of one moment, the one that ends the call is the later one.
-        for row in sorted(rows, key=lambda row: (row["received_at"], row["outcome"] in _ENDED)):
+        # Of two rows of one moment, the one that ends the call is the later one, and a proposal the earlier one.
+        for row in sorted(rows, key=lambda row: (row["received_at"], _rank(Outcome(row["outcome"])))):
             self._written.add((row["call_id"], row["outcome"], row["detail"]))
             self._remember(_call_from_row(row), Outcome(row["outcome"]))
 
@@ -244,7 +287,13 @@ def _decision(action: str, call: WebhookCall, outcome: Outcome, run_id: str | No
     }
 
 
+def _rank(outcome: Outcome) -> int:
+    return 0 if outcome is Outcome.PROPOSED else 1 + (outcome in _ENDED)
+
+
 def _actor(action: str, call: WebhookCall) -> str:
+    if action == APPROVAL:
+        return "a person with an approver's secret"
     if action == RETRAINING:
         return "the webhook"
     named = {SIGNED: "a caller with a secret", RECONCILED: "the reconciler"}

@@ -39,7 +39,8 @@ def confirmed(incident: Incident, loudest: Verdict, action: Action, quiet_blocks
     """Title and message of an incident that the final windows confirmed."""
     closes = f"The incident closes by itself after {quiet_blocks} quiet blocks in a row"
     if action is Action.RETRAIN:
-        after = f"A retraining starts by itself. {closes}, once the new model has proven itself."
+        how = "starts by itself, or where webhook.mode is propose once it is approved"
+        after = f"A retraining {how}. {closes}, once the new model has proven itself."
     elif incident.rule.action is Action.RETRAIN:
         after = f"Nothing is retrained by itself while the bound is uncalibrated: a person has to decide. {closes}."
     else:

@@ -15,14 +15,21 @@ class SignedCallerCheck:
         secrets: where they lie: one, or two while one replaces the other. They are read for each call, so that a new
             one counts at once.
         now: the clock.
+        setting: their name in the settings, for messages.
 
     Raises:
         SettingsError: if a secret is missing or none.
     """
 
-    def __init__(self, secrets: Sequence[SecretRef], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        secrets: Sequence[SecretRef],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        setting: str = "webhook.secrets",
+    ) -> None:
         self._secrets = tuple(secrets)
         self._now = now
+        self._setting = setting
         self._keys()
 
     def check(self, headers: Mapping[str, str], body: bytes) -> None:
@@ -38,4 +45,4 @@ class SignedCallerCheck:
             raise TokenError(401, str(error)) from None
 
     def _keys(self) -> list[bytes]:
-        return [decode_secret(secret.read(), "webhook.secrets") for secret in self._secrets]
+        return [decode_secret(secret.read(), self._setting) for secret in self._secrets]

@@ -1,4 +1,4 @@
-"""The intake of alerts: ``POST /alerts/azure`` for Azure's action group, ``/alerts/signed`` for who has a secret. Edge.
+"""The intake: ``POST /alerts/azure`` for Azure's action group, ``/alerts/signed`` and ``/approvals`` for signers. Edge.
 
 An action group tries again only after 408, 429, 503, 504 and broken connections, so that whatever goes wrong on this
 side is answered with 503, and a call is stored before it is answered with 202. Who is not let in is not told why: the
@@ -15,16 +15,16 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from pegel.alerts.intake import CALL, Intake
+from pegel.alerts.intake import CALL, Accepted, Intake
 from pegel.alerts.signed_caller import SignedCallerCheck
-from pegel.alerts.webhook_call import CallError, WebhookCall, parse_call, parse_event
-from pegel.alerts.webhook_description import EVENT, RESPONSES, TAKES, Health, Taken, describe
+from pegel.alerts.webhook_call import CallError, WebhookCall, parse_approval, parse_call, parse_event
+from pegel.alerts.webhook_description import APPROVED, EVENT, RESPONSES, TAKES, Health, Taken, describe
 from pegel.conf.bearer_token import TokenCheck, TokenError
 from pegel.tables.audit import AuditTrail
 
 _log = logging.getLogger(__name__)
 
-AZURE, SIGNED = "/alerts/azure", "/alerts/signed"
+AZURE, SIGNED, APPROVALS = "/alerts/azure", "/alerts/signed", "/approvals"
 
 MAX_BODY_BYTES = 256 * 1024
 """The largest common alert, as the vendor says."""
@@ -53,6 +53,7 @@ def create_app(
     *,
     trail: AuditTrail | None = None,
     signatures: SignedCallerCheck | None = None,
+    approvers: SignedCallerCheck | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -63,6 +64,7 @@ def create_app(
         on_stop: called when it stops.
         trail: where calls that are not let in are recorded; the intake records the others.
         signatures: whose signed calls are let in; without it there is no such door.
+        approvers: whose approvals are let in; likewise.
     """
 
     @asynccontextmanager
@@ -87,6 +89,12 @@ def create_app(
         @app.post(SIGNED, status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=EVENT)
         async def _signed(request: Request) -> JSONResponse:
             return await _answered(_take_signed(request, intake, signatures), SIGNED, trail)
+
+    if approvers is not None:
+
+        @app.post(APPROVALS, status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=APPROVED)
+        async def _approved(request: Request) -> JSONResponse:
+            return await _answered(_take_approval(request, intake, approvers), APPROVALS, trail)
 
     describe(app)
     return app
@@ -124,13 +132,25 @@ async def _take_azure(request: Request, intake: Intake, tokens: TokenCheck) -> J
 
 
 async def _take_signed(request: Request, intake: Intake, signatures: SignedCallerCheck) -> JSONResponse:
+    return await _stored(intake, await _signed_body(request, signatures), parse_event)
+
+
+async def _take_approval(request: Request, intake: Intake, approvers: SignedCallerCheck) -> JSONResponse:
+    approval = parse_approval(await _signed_body(request, approvers))
+    return _answer(await run_in_threadpool(intake.approve, approval))
+
+
+async def _signed_body(request: Request, signatures: SignedCallerCheck) -> bytes:
     body = await _body(request)
     await run_in_threadpool(signatures.check, request.headers, body)
-    return await _stored(intake, body, parse_event)
+    return body
 
 
 async def _stored(intake: Intake, body: bytes, read: Callable[[bytes], WebhookCall]) -> JSONResponse:
-    accepted = await run_in_threadpool(intake.accept, body, read)
+    return _answer(await run_in_threadpool(intake.accept, body, read))
+
+
+def _answer(accepted: Accepted) -> JSONResponse:
     return JSONResponse({"outcome": accepted.outcome, "detail": accepted.detail}, accepted.status)
 
 

@@ -21,6 +21,9 @@ SIGNED = "signed:pegel"
 RECONCILED = "reconciled:alerts"
 """Stands for the alert rule where no call came and the table was looked at."""
 
+APPROVAL_TYPE = "pegel.approval"
+LONGEST_NAME = 100
+
 LONGEST_FIELD = 1_000
 
 
@@ -45,6 +48,14 @@ class WebhookCall:
     alert_rule: str
     model: str
     incident_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person lets the retraining of an incident start; ``by`` is the name that the person gives."""
+
+    incident_id: str
+    by: str
 
 
 def parse_call(body: bytes) -> WebhookCall:
@@ -78,6 +89,26 @@ def parse_event(body: bytes) -> WebhookCall:
     state = kind.removeprefix(TYPE_PREFIX)[:LONGEST_FIELD].encode("utf-8", "replace").decode("utf-8")
     condition = FIRED if state == AlertState.CONFIRMED else state
     return WebhookCall(call_key(alert_id, condition), alert_id, condition, SIGNED, model, incident_id)
+
+
+def parse_approval(body: bytes) -> Approval:
+    """Read an approval, as ``pegel approve`` sends it.
+
+    Raises:
+        CallError: if it is none, or does not say of what or by whom.
+
+    Example:
+        >>> parse_approval(b'{"type": "pegel.approval", "data": {"incident_id": "i1", "by": "Ada"}}')
+        Approval(incident_id='i1', by='Ada')
+    """
+    payload = _object(body)
+    if payload.get("type") != APPROVAL_TYPE:
+        raise CallError(f"the body is not of the type {APPROVAL_TYPE}, as pegel approve sends it")
+    data = _mapping(payload.get("data"))
+    incident_id, by = (_short_text(data, name, "data") for name in ("incident_id", "by"))
+    if not by.isprintable() or len(by) > LONGEST_NAME:
+        raise CallError(f"data.by is no name of at most {LONGEST_NAME} printable characters")
+    return Approval(incident_id, by)
 
 
 def call_key(alert_id: str, condition: str) -> str:

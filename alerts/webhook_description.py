@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from pegel.alerts.intake import Outcome
-from pegel.alerts.webhook_call import ESSENTIALS, LONGEST_FIELD, SCHEMA_ID
+from pegel.alerts.webhook_call import APPROVAL_TYPE, ESSENTIALS, LONGEST_FIELD, LONGEST_NAME, SCHEMA_ID
 from pegel.schemas.alert_stream import TYPE_PREFIX
 
 
@@ -35,6 +35,7 @@ _WORDS = {
     401: "the token or the signature proves nothing",
     403: "the token is for somebody else",
     408: "the body took too long to arrive",
+    409: "it cannot be approved",
     413: "the body is too large",
     503: "the call could not be taken now",
 }
@@ -66,13 +67,26 @@ _EVENT = {
 }
 
 
+_BY = {**_TEXT, "maxLength": LONGEST_NAME}
+_APPROVAL = {
+    "type": "object",
+    "required": ["type", "data"],
+    "properties": {
+        "type": {"const": APPROVAL_TYPE},
+        "data": {"type": "object", "required": ["incident_id", "by"], "properties": {"incident_id": _TEXT, "by": _BY}},
+    },
+}
+
+
 def _takes(schema: dict[str, Any], scheme: str) -> dict[str, Any]:
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
     return {"requestBody": body, "security": [{scheme: []}]}
 
 
-TAKES, EVENT = _takes(_CALL, "EntraToken"), _takes(_EVENT, "StandardWebhooks")
-"""What the two doors take."""
+TAKES, EVENT, APPROVED = (
+    _takes(_CALL, "EntraToken"), _takes(_EVENT, "StandardWebhooks"), _takes(_APPROVAL, "StandardWebhooks"),
+)  # fmt: skip
+"""What the three doors take."""
 
 
 def describe(app: FastAPI) -> None:

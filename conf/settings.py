@@ -180,12 +180,18 @@ class TokenSettings(_Section):
     audience: str = ""
 
 
+Mode = Literal["observe", "propose", "auto"]
+
+
 class WebhookSettings(TokenSettings):
     """The intake of alerts: where it listens, and whose tokens it takes.
 
     With `secrets` it also takes the signed calls of the sink `webhook` of `pegel deliver`; two secrets while one
     replaces the other. `reconcile_after_seconds` after an incident was confirmed, a call that has not come counts as
     lost, and what it would have started is started.
+
+    `mode` says what a right call leads to: `observe` to a row in `webhook_calls`, `propose` to a retraining once a
+    person approves it (`pegel approve`, signed with one of `approver_secrets`), `auto` to a retraining at once.
     """
 
     host: str = "127.0.0.1"
@@ -196,7 +202,9 @@ class WebhookSettings(TokenSettings):
     """Who calls: the application *AzNS AAD Webhook*, which is the same in every tenant."""
     role: str = "ActionGroupsSecureWebhook"
     """The application role that the caller needs."""
+    mode: Mode = "propose"
     secrets: tuple[SecretRef, ...] = Field(default=(), max_length=2)
+    approver_secrets: tuple[SecretRef, ...] = Field(default=(), max_length=2)
     reconcile_after_seconds: float = Field(default=600.0, gt=0)
 
 

@@ -50,14 +50,18 @@ def build_app(settings: Settings, tokens: TokenCheck) -> FastAPI:
     trail = build_trail(settings, tables, WRITER)
     intake = _intake(settings, tables, trail, worker.wake)
     steps = (Reconciler(intake, settings.webhook.reconcile_after_seconds).step, _queue(settings, intake).step)
-    signatures = SignedCallerCheck(settings.webhook.secrets) if settings.webhook.secrets else None
+    secrets, approver_secrets = settings.webhook.secrets, settings.webhook.approver_secrets
+    signatures = SignedCallerCheck(secrets) if secrets else None
+    approvers = SignedCallerCheck(approver_secrets, setting="webhook.approver_secrets") if approver_secrets else None
     trail.start()
 
     def _stop() -> None:
         worker.stop()
         trail.close()
 
-    return create_app(intake, tokens, lambda: worker.start(*steps), _stop, trail=trail, signatures=signatures)
+    return create_app(
+        intake, tokens, lambda: worker.start(*steps), _stop, trail=trail, signatures=signatures, approvers=approvers
+    )
 
 
 def start_waiting(settings: Settings) -> int:
@@ -82,7 +86,7 @@ def start_waiting(settings: Settings) -> int:
 
 def _intake(settings: Settings, tables: DeltaTables, trail: AuditTrail, wake: Callable[[], None]) -> Intake:
     signed = (SIGNED,) if settings.webhook.secrets else ()
-    return Intake(tables, (*settings.webhook.rules, *signed), wake, trail=trail)
+    return Intake(tables, (*settings.webhook.rules, *signed), wake, mode=settings.webhook.mode, trail=trail)
 
 
 def _queue(settings: Settings, intake: Intake) -> RetrainQueue:

@@ -15,6 +15,7 @@ JOBS = {
     "watch": "Recompute blocks and metrics from stored partials.",
     "deliver": "Send alerts to Azure Monitor and final metrics to MLflow.",
     "webhook": "Take the calls of Azure's action group and start retrainings.",
+    "approve": "Let the proposed retraining of an incident start.",
     "explain": "Tell an incident in words, from the tables.",
     "retrain": "Train, evaluate, promote and prove a challenger for an incident.",
     "fairness": "Measure decisions by group, and try what mitigation would change.",

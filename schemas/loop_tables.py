@@ -80,7 +80,7 @@ WEBHOOK_CALLS = Table(
         ),
         Column("model", "string", "dimension model", nullable=False),
         Column("incident_id", "string", "dimension incident_id", nullable=False),
-        Column("outcome", "string", "stored, started, duplicate, ignored or failed", nullable=False),
+        Column("outcome", "string", "proposed, stored, started, duplicate, ignored or failed", nullable=False),
         Column("run_id", "string", "of the job run it started"),
         Column("detail", "string", "why, in words"),
     ),

@@ -192,7 +192,7 @@ def loop_settings(jobs, sink_settings, webhook_settings, settings_of, tmp_path):
         storage=StorageSettings(root=str(tmp_path / "tables")),
         delivery=DeliverySettings(azure_monitor=sink_settings(monitor)),
         # The rows of these tests are old, and a call that is missing must not be replaced where one is waited for.
-        webhook=webhook_settings(monitor).model_copy(update={"reconcile_after_seconds": 1e9}),
+        webhook=webhook_settings(monitor).model_copy(update={"reconcile_after_seconds": 1e9, "mode": "auto"}),
         databricks=settings_of(jobs),
     )
 

@@ -13,7 +13,7 @@ from pegel.alerts.intake import Intake, Outcome
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.reconciler import Reconciler
 from pegel.alerts.retrain_trigger import RetrainQueue
-from pegel.alerts.webhook_call import SIGNED, CallError, parse_call, parse_event
+from pegel.alerts.webhook_call import SIGNED, Approval, CallError, parse_approval, parse_call, parse_event
 from pegel.errors import OutsideError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -354,6 +354,86 @@ def test_reconciler_looks_again_after_the_storage_was_away_and_not_too_often():
     clock.now += timedelta(seconds=1)
     reconciler.step()
     assert len(intake.waiting) == 1
+
+
+def proposing(tables: MemoryTables, jobs: Jobs, clock: Clock, mode: str = "propose") -> tuple[Intake, RetrainQueue]:
+    intake = Intake(tables, RULES, now=clock, mode=mode)
+    return intake, RetrainQueue(intake, jobs.start, Backoff(60, 1), clock)
+
+
+def test_proposed_retraining_starts_once_a_person_approved_it_and_not_before_nor_again():
+    tables, jobs, clock = MemoryTables(alert(), alert("i2")), Jobs(), Clock()
+    intake, queue = proposing(tables, jobs, clock)
+    assert intake.accept(body()).outcome is Outcome.PROPOSED
+    assert intake.accept(body(alert="alert-2")).outcome is Outcome.DUPLICATE
+    Reconciler(intake, 600, clock).step()
+    queue.step()
+    intake, queue = proposing(tables, jobs, clock)
+    queue.step()
+    assert (jobs.asked, intake.waiting) == ([], []), "nor after a restart"
+    approved = intake.approve(Approval("i1", "Ada"))
+    assert (approved.status, approved.outcome, approved.detail) == (202, Outcome.STORED, "approved by Ada")
+    intake, queue = proposing(tables, jobs, clock)
+    queue.step()
+    again = intake.approve(Approval("i1", "Ada"))
+    queue.step()
+    assert (again.status, again.outcome, jobs.asked) == (200, Outcome.DUPLICATE, ["i1"])
+    assert tables.outcomes == ["proposed", "duplicate", "stored", "started"]
+
+
+def test_person_may_approve_before_any_call_came_and_the_call_is_then_a_copy():
+    tables, jobs, clock = MemoryTables(alert()), Jobs(), Clock()
+    intake, queue = proposing(tables, jobs, clock)
+    assert intake.approve(Approval("i1", "Ada")).status == 202
+    queue.step()
+    assert intake.accept(body()).outcome is Outcome.DUPLICATE
+    assert jobs.asked == ["i1"]
+
+
+@pytest.mark.parametrize(
+    ("alerts", "retrainings", "says"),
+    [
+        ([], [], "no incident of this id"),
+        ([alert(state="opened", sequence=1)], [], "no incident of this id"),
+        ([alert(action="page")], [], "no incident of this id"),
+        ([alert()], [{"incident_id": "i1"}], "no incident of this id"),
+    ],
+)
+def test_what_asks_for_no_retraining_cannot_be_approved(alerts, retrainings, says):
+    tables, jobs, clock = MemoryTables(*alerts), Jobs(), Clock()
+    tables.rows["retrainings"] += retrainings
+    intake, queue = proposing(tables, jobs, clock)
+    refused = intake.approve(Approval("i1", "Ada"))
+    queue.step()
+    assert (refused.status, jobs.asked, tables.outcomes) == (409, [], [])
+    assert says in refused.detail
+
+
+def test_proposal_whose_incident_is_over_cannot_be_approved_any_more():
+    tables, jobs, clock = MemoryTables(alert()), Jobs(), Clock()
+    intake, queue = proposing(tables, jobs, clock)
+    intake.accept(body())
+    tables.rows["alerts"].append(alert(state="resolved", action="none", sequence=3))
+    refused = intake.approve(Approval("i1", "Ada"))
+    queue.step()
+    assert (refused.status, refused.detail, jobs.asked) == (409, "the incident is resolved, not confirmed", [])
+
+
+def test_who_only_observes_starts_nothing_with_or_without_an_approval():
+    tables, jobs, clock = MemoryTables(alert()), Jobs(), Clock()
+    intake, queue = proposing(tables, jobs, clock, "observe")
+    assert intake.accept(body()).outcome is Outcome.IGNORED
+    assert intake.approve(Approval("i1", "Ada")).status == 409
+    queue.step()
+    assert jobs.asked == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b'{"type": "pegel.approval", "data": {"incident_id": "i1", "by": "a\\nb"}}', event()]
+)
+def test_body_that_is_no_approval_is_refused(text):
+    with pytest.raises(CallError):
+        parse_approval(text)
 
 
 INTERLEAVINGS = 1_000
