@@ -15,7 +15,7 @@ from pegel.local.azure_monitor.kql import compile_query
 from pegel.schemas.alert_stream import COLUMNS, TABLE
 
 RATE = 0.3
-PATIENCE_SECONDS = 0.2
+PATIENCE_SECONDS = 1.0
 FIRST_COPIES = f"{TABLE} | summarize arg_max(TimeGenerated, *) by alert_id"
 """What the shipped rules begin with."""
 
