@@ -33,6 +33,7 @@ class Extract:
         by_batch: whether rows carry ``batch_id``, so that only newer ones need to be fetched.
         also: which rows are wanted however old they are.
         alias: the name of ``time`` in the rows, where it is another.
+        later: a further column, which a table that an older version made does not have.
     """
 
     table: str
@@ -44,6 +45,7 @@ class Extract:
     by_batch: bool = False
     also: str = ""
     alias: str = ""
+    later: str = ""
 
     @property
     def kept_by(self) -> str:
@@ -54,8 +56,13 @@ class Extract:
         """The earliest time that is wanted as of ``now``."""
         return now - timedelta(hours=self.hours)
 
-    def sql(self, now: datetime, after_batch: int | None = None) -> str:
+    def sql(self, now: datetime, after_batch: int | None = None, *, has_later: bool = False) -> str:
         """The query as of ``now``; with ``after_batch`` for the rows of later micro-batches only.
+
+        Args:
+            now: the time.
+            after_batch: a micro-batch.
+            has_later: whether the table has the column :attr:`later`.
 
         Example:
             >>> Extract("blocks", "n", "last_enqueued", 1).sql(datetime(2026, 11, 25, 3, tzinfo=UTC), 7)
@@ -68,7 +75,8 @@ class Extract:
         if after_batch is not None:
             conditions.append(f"batch_id > {after_batch:d}")
         tail = f" GROUP BY {self.group}" if self.group else ""
-        return f"SELECT {self.columns} FROM t WHERE {' AND '.join(conditions)}{tail}"
+        columns = f"{self.columns}, {self.later}" if has_later and self.later else self.columns
+        return f"SELECT {columns} FROM t WHERE {' AND '.join(conditions)}{tail}"
 
 
 def extracts(settings: Settings) -> dict[str, Extract]:
@@ -123,6 +131,7 @@ def _measurements(settings: Settings) -> dict[str, Extract]:
             fine,
             where=f"segment = '{partials.ALL}'",
             by_batch=True,
+            later="rates",
         ),
     }
 

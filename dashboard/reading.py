@@ -92,9 +92,10 @@ class TableReader:
             return []
         if version == known and not anew:
             return kept
+        has_later = bool(extract.later) and extract.later in self._tables.columns(extract.table)
         if anew or not extract.by_batch or version < known or not kept:
-            return self._tables.read(extract.table, extract.sql(now))
+            return self._tables.read(extract.table, extract.sql(now, has_later=has_later))
         seen = max(row["batch_id"] for row in kept)
         start = extract.start(now)
-        new = self._tables.read(extract.table, extract.sql(now, after_batch=seen))
+        new = self._tables.read(extract.table, extract.sql(now, after_batch=seen, has_later=has_later))
         return [row for row in kept if row[extract.kept_by] >= start] + new if new else kept

@@ -80,6 +80,15 @@ class DeltaTables:
         table = self._newest(name)
         return -1 if table is None else int(table.version())
 
+    def columns(self, name: str) -> frozenset[str]:
+        """The columns that the table has as it stands: one that an older version made may lack some; none if not there.
+
+        Raises:
+            OutsideError: if the storage fails.
+        """
+        table = self._newest(name)
+        return frozenset() if table is None else frozenset(field.name for field in table.schema().fields)
+
     def append(self, name: str, rows: Sequence[Mapping[str, Any]], transaction: tuple[str, int] | None = None) -> bool:
         """Append rows, at most once for a transaction.
 

@@ -23,13 +23,13 @@ class Judged:
     """The newest arrival block's verdict.
 
     Attributes:
-        column: the column nearest to its mark, or furthest beyond it.
+        column: the column or rate nearest to its mark, or furthest beyond it.
         share: its statistic over its threshold; 1 is the mark.
         effect: size of the shift in baseline standard deviations.
         n: events in the pooled blocks.
         at: enqueued time of the block's newest event.
         calibrated: whether the mark keeps the false-alarm budget.
-        columns: how many columns were judged.
+        columns: how many columns and rates were judged.
     """
 
     column: str
@@ -153,7 +153,9 @@ def _judged(model: str, blocks: Sequence[Row]) -> Judged | None:
     if not mine:
         return None
     block = max(mine, key=lambda b: (b["last_enqueued"], b["block_no"]))
-    ratios = [(v["statistic"] / v["threshold"], v) for v in block["verdicts"] if _comparable(v)]
+    # Rows of older versions have no rates.
+    verdicts = [*block["verdicts"], *(block.get("rates") or ())]
+    ratios = [(v["statistic"] / v["threshold"], v) for v in verdicts if _comparable(v)]
     if not ratios:
         return None
     ratio, verdict = max(ratios, key=lambda pair: pair[0])

@@ -20,7 +20,7 @@ from equipment.seeded_events import FEEDBACK, seeded_events
 
 from pegel.conf.loading import load_settings
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn, make_grid
-from pegel.schemas.partials import tally_to_row
+from pegel.schemas.partials import ANSWERED, tally_to_row
 from pegel.tables.delta import DeltaTables
 
 STORED = ("predictions", "feedback", "dead_letters", "profiles")
@@ -222,14 +222,16 @@ def _sections(hubs: Hubs, folder: Path, collect_events: int) -> dict[str, Any]:
 
 
 def _add_baseline(tables: DeltaTables) -> None:
-    """A baseline of version 1, so that blocks are judged."""
+    """A baseline of version 1, so that blocks are judged, and their errors too."""
     now = datetime.now(UTC)
     columns = [
         {name: getattr(column, name) for name in GridColumn.__slots__} | {"categories": list(column.categories)}
         for column in GRID.columns
     ]
     tables.append("grids", [{"grid": GRID.grid, "model": GRID.model, "created_at": now, "columns": columns}])
-    counted = tally_to_row(tally_of(list(_baseline_rows()), GRID, 500))
+    tally = tally_of(list(_baseline_rows()), GRID, 500)
+    tally.counts[ANSWERED] = tally.n
+    counted = tally_to_row(tally)
     baseline = {"baseline_id": "b1", "version": "1", "created_at": now, "source": "a test"}
     tables.append("baselines", [{**baseline, "model": GRID.model, "grid": GRID.grid, **counted}])
 

@@ -149,6 +149,11 @@ def test_judged_is_the_column_nearest_to_its_mark_in_the_newest_block():
 
     assert (health.judged.column, health.judged.share, health.judged.columns) == ("b", 0.5, 2)
 
+    for rates, column, judged in ((None, "b", 2), ([verdict("error_rate", 9.0)], "error_rate", 3)):
+        (health,) = healths([window(0)], blocks=[old, new | {"rates": rates}])
+
+        assert (health.judged.column, health.judged.columns) == (column, judged)
+
 
 def test_a_model_with_an_open_incident_is_as_bad_as_the_incident(overview_of):
     assert overview_of("opened").models[0].level is Level.WATCH

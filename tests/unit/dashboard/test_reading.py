@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -5,6 +6,7 @@ from equipment.watched_evening import evening
 
 from pegel.dashboard.extracts import extracts
 from pegel.dashboard.reading import RELOAD_AFTER, TableReader
+from pegel.schemas.tables import TABLES
 from pegel.tables.delta import DeltaTables
 
 
@@ -133,6 +135,25 @@ def test_every_query_is_bounded_in_time_and_starts_where_the_settings_say(settin
         assert f"{extract.time} >= TIMESTAMP '20" in extract.sql(now), name
     oldest = f"{now - timedelta(hours=settings.dashboard.hours):%Y-%m-%dT%H:%M:%SZ}"
     assert oldest in extracts(settings)["metrics"].sql(now)
+
+
+def test_a_table_of_an_older_version_is_read_without_the_column_that_came_later(
+    tables, rows, settings, now, monkeypatch
+):
+    block = rows["blocks"][-1] | {"last_enqueued": now, "rates": []}
+    blocks = TABLES["blocks"]
+    older = replace(blocks, columns=tuple(column for column in blocks.columns if column.name != "rates"))
+    monkeypatch.setitem(TABLES, "blocks", older)
+    tables.append("blocks", [{name: block[name] for name in older.names}])
+    reader = TableReader(tables, settings)
+    before = reader.snapshot(now)
+    monkeypatch.setitem(TABLES, "blocks", blocks)
+    tables.append("blocks", [block | {"block_no": block["block_no"] + 1, "batch_id": block["batch_id"] + 1}])
+    after = reader.snapshot(now)
+
+    assert (before.problem, after.problem) == ("", "")
+    assert [row.get("rates") for row in before.rows["blocks"]] == [None]
+    assert [row.get("rates") for row in after.rows["blocks"]] == [None, []]
 
 
 def test_rows_outside_the_hours_are_not_read(tables, rows, settings, now):
