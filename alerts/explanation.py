@@ -96,18 +96,26 @@ def _evidence(told: Row, last: Row) -> list[str]:
 
 
 def _contributions(blocks: Rows) -> list[str]:
-    """Every column of every segment that rang in the block that opened it, the loudest first."""
-    heard = [(block, verdict) for block in blocks for verdict in block["verdicts"] if verdict["rang"]]
+    """Every column and rate of every segment that rang in the block that opened it, the loudest first."""
+    # Rows of older versions have no rates.
+    judged = [(block, v) for block in blocks for v in (*block["verdicts"], *(block.get("rates") or ()))]
+    heard = [(block, verdict) for block, verdict in judged if verdict["rang"]]
     if not heard:
         return []
     heard.sort(key=lambda pair: (-_loudness(pair[1]), pair[0]["segment"], pair[1]["column"]))
     lines = [
         f"  {_number(_loudness(v))} times its bound: {_plain(v['column'])} in {_segment(block)}, effect "
-        f"{_number(v['effect'])}, n = {v['n']}, {_plain(v['direction'] or 'shares')}"
+        f"{_number(v['effect'])}, n = {v['n']}, {_how(v)}"
         for block, v in heard[:_LISTED]
     ]
     more = len(heard) - _LISTED
     return ["What contributes most", *lines, *([f"  and {more} more"] if more > 0 else []), ""]
+
+
+def _how(verdict: Row) -> str:
+    if "bound" in verdict:
+        return f"{_number(verdict['hits'] / verdict['n'])} where at most {_number(verdict['bound'])} is harmless"
+    return _plain(verdict["direction"] or "shares")
 
 
 def _data(batches: Rows, gaps: Rows) -> list[str]:

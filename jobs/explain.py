@@ -47,7 +47,8 @@ def read_story(tables: DeltaTables, wanted: str) -> Story:
     ids = {row["alert_id"] for row in mine}
     low, high = min(row["first_batch_id"] for row in mine), max(row["last_batch_id"] for row in mine)
     within = f"SELECT * FROM t WHERE batch_id >= {low:d} AND batch_id <= {high:d}"
-    opened = f"SELECT model, version, segment, verdicts FROM t WHERE batch_id = {first['batch_id']:d}"
+    rates = ", rates" if "rates" in tables.columns("blocks") else ""
+    opened = f"SELECT model, version, segment, verdicts{rates} FROM t WHERE batch_id = {first['batch_id']:d}"
     return Story(
         mine,
         [r for r in tables.read("blocks", opened) if (r["model"], r["version"]) == (first["model"], first["version"])],

@@ -105,6 +105,15 @@ def test_incident_is_told_with_its_size_its_causes_its_data_and_what_was_done(st
         assert other not in text.split("What happens next")[0].replace("quiet blocks", "")
 
 
+def test_rate_that_rang_is_told_with_its_bound(tables, row, told):
+    rate = verdict("error_rate", 60.0) | {"hits": 20, "bound": 0.011}
+    del rate["direction"]
+    tables.append("alerts", [row(7)])
+    tables.append("blocks", [block("*", last_enqueued=row(7)["decided_time"], rates=[rate])])
+    said = "2 times its bound: error_rate in all traffic, effect 0.6, n = 200, 0.1 where at most 0.011 is harmless"
+    assert said in told(row(7)["incident_id"])
+
+
 def test_alert_tells_the_incident_that_it_is_of(story, told, row):
     assert told(row(7, "x", 2)["alert_id"]) == told(story)
 
