@@ -32,13 +32,18 @@ def run_demo(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
         "--dashboard-port",
         str(port),
     ]
-    done = subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, timeout=LIMIT_SECONDS + 120, check=False
-    )
-    lines = done.stdout.strip().splitlines()
-    assert lines, done.stderr
-    assert lines[-1].startswith("{"), done.stdout + done.stderr
-    return done.returncode, json.loads(lines[-1]), done.stdout + done.stderr
+    demo = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, err = demo.communicate(timeout=LIMIT_SECONDS + 120)
+    except subprocess.TimeoutExpired:
+        # Killed at once it would leave its services behind.
+        demo.terminate()
+        demo.communicate(timeout=60)
+        raise
+    lines = out.strip().splitlines()
+    assert lines, err
+    assert lines[-1].startswith("{"), out + err
+    return demo.returncode, json.loads(lines[-1]), out + err
 
 
 @pytest.mark.demo
