@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from pegel.schemas.verdicts import Evidence, RateVerdict
+from pegel.alerts.incidents import Incidents
+from pegel.alerts.policy import load_policy
+from pegel.schemas.verdicts import BatchFacts, Evidence, RateVerdict
 from pegel.streaming.statistics.rate_test import RateTest, harmless_rate
 from pegel.streaming.watch.reference import Comparison, Reference
 from pegel.streaming.watch.watcher import Watcher, WatchOutput
@@ -155,6 +157,30 @@ def test_errors_of_final_windows_confirm_and_those_that_late_events_dilute_do_no
         within = [p for b in batches for p in b.partials if (p.window_start, p.window_s) in rang[0].windows]
         assert len(rang[0].windows) > 1
         assert (verdict.hits, verdict.n) == tuple(sum(p.tally.counts[c] for p in within) for c in ("errors", "events"))
+
+
+def test_errors_that_rise_page_a_person_by_the_shipped_policy_and_nothing_else_rings() -> None:
+    incidents = Incidents(load_policy("policy.yml"))
+    store = Store()
+    watcher = store.watcher()
+    rows = []
+    for batch in batches_of(_errors([0] * 20 + [12] * 6 + [0] * 40)):
+        store.add_batch(batch)
+        output = watcher.advance(batch.batch_id, batch.partials, batch.clock)
+        judged = {e.incident_id: watcher.judge_windows(e) for e in incidents.unconfirmed()}
+        now = max(batch.clock.values())
+        rows += incidents.advance(output.blocks, judged, {}, BatchFacts(batch.batch_id, now, now, now, now))
+    assert [(row["rule"], row["state"], row["action"]) for row in rows] == [
+        ("errors", "opened", "page"),
+        ("errors", "confirmed", "page"),
+        ("errors", "resolved", "none"),
+    ]
+    opened, confirmed, resolved = rows
+    assert 20 <= opened["batch_id"] <= 22
+    assert "The error_rate of assistant 1 (all traffic) is 0.233 over n = " in opened["message"]
+    assert confirmed["batch_id"] > opened["batch_id"]
+    # The thirty quiet blocks that the policy asks for.
+    assert resolved["batch_id"] >= 26 + 29
 
 
 def test_errors_are_rebuilt_as_they_were_judged() -> None:
