@@ -35,18 +35,26 @@ class Rows:
     Attributes:
         batch_id: of the micro-batch.
         events: its parsed events without copies.
-        count: how many events the micro-batch holds.
-        size: how many bytes they had when they came.
+        few: whether they fit into the driver, see :func:`are_few`.
         tables: those that get a row.
         replayed: whether tables may hold some of it already.
     """
 
     batch_id: int
     events: DataFrame
-    count: int
-    size: int
+    few: bool
     tables: Sequence[str]
     replayed: bool
+
+
+def are_few(index: pa.Table, collect_events: int) -> bool:
+    """Whether the events of a micro-batch fit into the driver.
+
+    Args:
+        index: see :func:`pegel.streaming.ingest.index.read_index`.
+        collect_events: how many may, if they are not too large together.
+    """
+    return len(index) <= collect_events and pc.sum(index["bytes"]).as_py() <= COLLECTED_BYTES
 
 
 class RowWriter:
@@ -55,13 +63,11 @@ class RowWriter:
     Args:
         stream: the tables as the stream writes them.
         tables: the same as everybody reads them.
-        collect_events: micro-batches of up to so many events are collected.
     """
 
-    def __init__(self, stream: StreamTables, tables: DeltaTables, collect_events: int) -> None:
+    def __init__(self, stream: StreamTables, tables: DeltaTables) -> None:
         self._stream = stream
         self._tables = tables
-        self._collect_events = collect_events
 
     def write(self, rows: Rows) -> dict[str, int]:
         """Write each row once: a table that holds the micro-batch already stays as it is.
@@ -71,8 +77,7 @@ class RowWriter:
         """
         there = [name for name in rows.tables if rows.replayed and self._stream.holds(name, rows.batch_id)]
         missing = [name for name in rows.tables if name not in there]
-        few = rows.count <= self._collect_events and rows.size <= COLLECTED_BYTES
-        append = self._append_collected if few else self._append_by_spark
+        append = self._append_collected if rows.few else self._append_by_spark
         return {name: self._stored(name, rows.batch_id) for name in there} | append(rows, missing)
 
     def _append_collected(self, rows: Rows, names: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -24,7 +23,7 @@ from pegel.streaming.ingest.generation import batch_id_of
 from pegel.streaming.ingest.index import COORDINATES, ID, TIME, of_record, read_index
 from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
 from pegel.streaming.ingest.profiler import Profiler
-from pegel.streaming.ingest.rows import DEAD_LETTERS, ROW_TABLES, TABLE, Rows, RowWriter
+from pegel.streaming.ingest.rows import DEAD_LETTERS, ROW_TABLES, TABLE, Rows, RowWriter, are_few
 from pegel.streaming.ingest.sinks import StreamTables
 from pegel.streaming.ingest.stored import stored_before
 from pegel.streaming.ingest.summary import Summary, summarise
@@ -63,7 +62,8 @@ class Ingest:
     ) -> None:
         self.stream = StreamTables(spark, tables, query_id)
         self._profiler = Profiler(self.stream, tables, settings.ingest)
-        self._writer = RowWriter(self.stream, tables, settings.ingest.collect_events)
+        self._writer = RowWriter(self.stream, tables)
+        self._collect_events = settings.ingest.collect_events
         self._tables = tables
         self._query_id = query_id
         self._generation = generation
@@ -91,10 +91,13 @@ class Ingest:
         new, copies = without_copies(index, {record: self._seen(index, record, batch_id) for record in ID})
         copies = pa.concat_tables([copies, erased_letters(self._tables, index, batch_id)], promote_options="default")
         self._profiler.admit(new)
+        few = are_few(index, self._collect_events)
         first = self._without(events, copies)
+        if few:
+            # Without an exchange between partitions there is a third less to plan and to generate code for.
+            first = first.coalesce(1)
         summary = summarise(index, new, copies)
-        size = pc.sum(index["bytes"]).as_py()
-        rows = Rows(batch_id, first, len(index), size, _tables_of(summary), replayed)
+        rows = Rows(batch_id, first, few, _tables_of(summary), replayed)
         return self._store(_Work(rows, summary, _of_records(first), new), started_at)
 
     def commit(self, batch: IngestedBatch) -> bool:
