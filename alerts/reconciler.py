@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from pegel.alerts.intake import Intake, Outcome
-from pegel.errors import PegelError
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +39,8 @@ class Reconciler:
             self._next = self._now() + timedelta(seconds=self._pause)
             try:
                 self._look()
-            except PegelError as error:
-                _log.warning("calls that never came could not be looked for, next in %.0f s: %s", self._pause, error)
+            except Exception as error:  # nothing may end the one thread that starts retrainings
+                _log.warning("lost calls could not be looked for, next in %.0f s: %r", self._pause, error)
         return max(0.0, (self._next - self._now()).total_seconds())
 
     def _look(self) -> None:

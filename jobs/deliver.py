@@ -1,7 +1,8 @@
 """Send alerts to the sinks and final metrics to MLflow: ``pegel deliver --config FILE``.
 
 Reads tables and writes ``deliveries`` and its audit trail. The heads of all audit chains leave with each alert and are
-kept in MLflow. What goes to MLflow goes beside the alerts, so that a slow MLflow never keeps an alert back.
+kept in MLflow. Each sink is served in a thread of its own, and what goes to MLflow in another, so that none that is
+slow or down keeps an alert back from the others.
 """
 
 import logging
@@ -15,6 +16,7 @@ from pegel.alerts.outbox import JITTER, Backoff
 from pegel.alerts.outgoing_webhook import WebhookSink
 from pegel.alerts.sink import Sink
 from pegel.conf.delivery_settings import DeliverySettings
+from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.audit_trail import build_trail
@@ -22,11 +24,14 @@ from pegel.jobs.wiring.background import Background
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.jobs.wiring.tracking import build_tracking
 from pegel.tables.access import open_tables
+from pegel.tables.audit import AuditTrail
 from pegel.tables.audit_heads import AuditHeads
 
 _log = logging.getLogger(__name__)
 
 _TRACKING_PATIENCE_SECONDS = 10
+_SINK_PATIENCE_SECONDS = 60
+"""An attempt that runs is waited for when the job ends, since its receipt would be lost."""
 _TRACKING_ONCE_SECONDS = 600
 
 
@@ -40,24 +45,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(build_parser("deliver", "Send alerts to Azure Monitor and final metrics to MLflow."), argv)
     settings = arguments.settings
     tables = open_tables(settings.storage)
-    backoff = Backoff(
-        settings.delivery.backoff_cap_seconds, settings.delivery.max_attempts, JITTER, settings.storage.root
-    )
     trail = build_trail(settings, tables, "deliver")
-    heads = AuditHeads(tables, settings.audit.writers)
-    sinks = build_sinks(settings.delivery)
-    dispatcher = Dispatcher(
-        tables, sinks, backoff, repeat_seconds=settings.delivery.repeat_seconds, trail=trail, audit_heads=heads.read
-    )
+    dispatchers = build_dispatchers(settings, trail)
     track = build_tracking(tables, settings)
     trail.start()
     try:
         if arguments.available_now:
-            return deliver_once(dispatcher, track)
-        deliver(dispatcher, track, settings.delivery.poll_seconds, stop_event())
+            return deliver_once(dispatchers, track)
+        deliver(dispatchers, track, settings.delivery.poll_seconds, stop_event())
     finally:
         trail.close()
     return 0
+
+
+def build_dispatchers(settings: Settings, trail: AuditTrail) -> list[Dispatcher]:
+    """One for each sink, with a view of the tables of its own, so that each can have a thread."""
+    made = []
+    backoff = Backoff(
+        settings.delivery.backoff_cap_seconds, settings.delivery.max_attempts, JITTER, settings.storage.root
+    )
+    for sink in build_sinks(settings.delivery):
+        tables = open_tables(settings.storage)
+        heads = AuditHeads(tables, settings.audit.writers)
+        repeat = settings.delivery.repeat_seconds
+        made.append(Dispatcher(tables, [sink], backoff, repeat_seconds=repeat, trail=trail, audit_heads=heads.read))
+    return made
 
 
 def build_sinks(settings: DeliverySettings) -> list[Sink]:
@@ -70,36 +82,39 @@ def build_sinks(settings: DeliverySettings) -> list[Sink]:
     return [made[name]() for name in dict.fromkeys(settings.sinks)]
 
 
-def deliver(dispatcher: Dispatcher, track: Callable[[], None], poll_seconds: float, stop: threading.Event) -> None:
+def deliver(
+    dispatchers: Sequence[Dispatcher], track: Callable[[], None], poll_seconds: float, stop: threading.Event
+) -> None:
     """Deliver, and track once per turn, until ``stop`` is set; what is down is tried again at the next turn."""
+    delivering = [Background(dispatcher.step, "alerts wait") for dispatcher in dispatchers]
     tracking = _tracking(track)
     while not stop.is_set():
-        try:
-            dispatcher.step()
-        except OutsideError as error:
-            _log.warning("alerts wait, a table could not be read or written: %s", error)
-        tracking.turn()
+        for turns in (*delivering, tracking):
+            turns.turn()
         stop.wait(poll_seconds)
+    for turns in delivering:
+        turns.wait(_SINK_PATIENCE_SECONDS)
     tracking.wait(_TRACKING_PATIENCE_SECONDS)
 
 
-def deliver_once(dispatcher: Dispatcher, track: Callable[[], None]) -> int:
+def deliver_once(dispatchers: Sequence[Dispatcher], track: Callable[[], None]) -> int:
     """Send everything that waits, once.
 
     Raises:
         OutsideError: if something could not be sent.
     """
-    done = dispatcher.step(ignore_backoff=True)
+    done = [dispatcher.step(ignore_backoff=True) for dispatcher in dispatchers]
+    sent, waiting, dead = (sum(getattr(one, name) for one in done) for name in ("sent", "waiting", "dead"))
     tracking = _tracking(track)
     tracking.turn()
     tracking.wait(_TRACKING_ONCE_SECONDS)
-    if done.waiting or done.dead:
+    if waiting or dead:
         msg = (
-            f"{done.waiting} alerts could not be sent and {done.dead} were given up; the table deliveries says why, "
+            f"{waiting} alerts could not be sent and {dead} were given up; the table deliveries says why, "
             "and the next start tries those that wait again"
         )
         raise OutsideError(msg)
-    _log.info("%d alerts sent", done.sent)
+    _log.info("%d alerts sent", sent)
     return 0
 
 

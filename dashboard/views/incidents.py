@@ -156,7 +156,8 @@ def _what_next(state: str, action: str, retraining: Row | None) -> tuple[str, st
     if action == Action.RETRAIN:
         return (
             "A retraining is asked for through Azure Monitor and the webhook.",
-            "If none has started after five minutes, look at the outbox and at the webhook below.",
+            "If it is only proposed, `pegel approve` lets it start. If none has started after five minutes, look at "
+            "the outbox and at the webhook below.",
         )
     return "Nothing but paging. It closes after quiet blocks.", "Follow the runbook: no one else acts on it."
 

@@ -14,6 +14,7 @@ from pegel.alerts.outbox import Backoff
 from pegel.alerts.outgoing_webhook import WebhookSink
 from pegel.errors import OutsideError
 from pegel.jobs.deliver import deliver, deliver_once, main
+from pegel.tables.delta import DeltaTables
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def looping(dispatcher):
     """Runs the loop in a thread with a given tracker."""
     stop, threads = threading.Event(), []
 
-    def _loop(track) -> None:
-        threads.append(threading.Thread(target=deliver, args=(dispatcher, track, 0.02, stop), daemon=True))
+    def _loop(track, *more: Dispatcher) -> None:
+        threads.append(threading.Thread(target=deliver, args=([dispatcher, *more], track, 0.02, stop), daemon=True))
         threads[-1].start()
 
     yield _loop
@@ -74,6 +75,24 @@ def test_alerts_go_out_while_tracking_hangs_and_it_is_not_begun_twice(looping, t
     answered.set()
 
 
+def test_sink_that_hangs_keeps_no_alert_back_from_another(looping, tables, row, sent, wait, outgoing):
+    answered, asked = threading.Event(), []
+
+    class Hanging(WebhookSink):
+        def send(self, alerts) -> str:
+            asked.append(alerts)
+            answered.wait(10)
+            return "at last"
+
+    looping(lambda: None, Dispatcher(DeltaTables(tables.root), [Hanging(outgoing())], Backoff(60, 5)))
+    for n in (1, 2, 3):
+        tables.append("alerts", [row(n)])
+        wait(lambda n=n: len(sent()) == n, f"alert {n} is sent")
+    assert len(asked) == 1
+    answered.set()
+    wait(lambda: len(asked) == 3, "the sink that answers again gets the others")
+
+
 def test_loop_goes_on_after_the_storage_was_away(looping, tables, row, sent, wait, monkeypatch):
     tables.append("alerts", [row(1)])
     failures = []
@@ -91,13 +110,13 @@ def test_loop_goes_on_after_the_storage_was_away(looping, tables, row, sent, wai
 
 def test_available_now_sends_what_waits_and_says_what_it_could_not(dispatcher, tables, row, sent, tmp_path):
     tables.append("alerts", [row(1), row(2)])
-    assert deliver_once(dispatcher, lambda: None) == 0
+    assert deliver_once([dispatcher], lambda: None) == 0
     assert len(sent()) == 2
     (tmp_path / "folder").mkdir()
     blocked = Dispatcher(tables, [JsonLinesSink(str(tmp_path / "folder"))], Backoff(60, 5))
     tables.append("alerts", [row(3)])
     with pytest.raises(OutsideError, match="1 alerts could not be sent"):
-        deliver_once(blocked, lambda: None)
+        deliver_once([blocked], lambda: None)
 
 
 def test_settings_of_one_machine_need_nothing_beside_it(tables, row, tmp_path, monkeypatch):
