@@ -16,6 +16,7 @@ from scipy.stats import beta, binom
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
 from pegel.schemas.verdicts import BatchFacts, Evidence, RateVerdict
+from pegel.streaming.statistics.rate_detector import ODDS, grown
 from pegel.streaming.statistics.rate_test import RateTest, harmless_rate
 from pegel.streaming.watch.reference import Comparison, Reference
 from pegel.streaming.watch.watcher import Watcher, WatchOutput
@@ -125,6 +126,21 @@ def test_errors_of_quiet_streams_keep_the_budget_and_a_planted_rise_is_found() -
         assert all(i >= quiet for i in rang)
         delays.append(min(rang, default=10**6) - quiet + 1)
     assert max(delays) <= 15
+
+
+@pytest.mark.parametrize("n", [1, 60, 1000])
+def test_a_rate_at_its_very_bound_rings_within_t_blocks_with_a_chance_of_at_most_t_over_its_run_length(n: int) -> None:
+    # The worst that is harmless; blocks of any size.
+    bound, streams, blocks, run_length = harmless_rate(133, 4000), 2000, 400, 2000
+    rng = np.random.default_rng(n)
+    sums, rang = np.zeros((streams, len(ODDS))), np.zeros(streams, dtype=bool)
+    for t in range(1, blocks + 1):
+        hits = rng.binomial(n, bound, streams)[:, None]
+        sums = grown(bound, ODDS, sums, hits, np.full((streams, 1), n))
+        rang |= sums.mean(axis=1) >= run_length
+        most = t / run_length
+        assert rang.mean() <= most + 4 * sqrt(most / streams)
+    assert rang.any()
 
 
 def test_errors_share_the_budget_with_columns_and_segments() -> None:
