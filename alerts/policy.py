@@ -74,9 +74,7 @@ class _PolicyInFile(BaseModel):
 
 def _refuse_rates(rule: _RuleInFile) -> None:
     if rule.action is Action.RETRAIN:
-        msg = (
-            f"errors are no fault of what a model has learned, so the rule {rule.name!r} of kind rate retrains nothing"
-        )
+        msg = f"no retraining mends calls that fail or break off; the rule {rule.name!r} of kind rate must ask for none"
         raise ValueError(msg)
     unknown = sorted(set(rule.columns) - set(metric_names.RATES)) if rule.columns != "*" else []
     if unknown:

@@ -8,7 +8,9 @@ ESTIMATED_ACCURACY = "estimated_accuracy"
 """Without labels, against the baseline of the same version; null where events lie outside the baseline's support."""
 INPUT_TOKENS = "input_tokens"
 OUTPUT_TOKENS = "output_tokens"
-RATES = (ERROR_RATE,)
+UNFINISHED_RATE = "unfinished_rate"
+"""Of the answers that say how they ended (``features.finish_reason``): those that were cut, withheld or refused."""
+RATES = (ERROR_RATE, UNFINISHED_RATE)
 """The rates that the stream judges against the baseline; a rule of kind ``rate`` names them as its columns."""
 LATENCY = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
 """Quantiles of the time to answer: name -> share."""

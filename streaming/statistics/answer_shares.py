@@ -17,6 +17,9 @@ TRUNCATED = "length"
 WITHHELD = "content_filter"
 """The finish reason of an answer that a filter held back."""
 
+FINISHED = ("stop", "tool_calls", "function_call")
+"""The finish reasons of answers that ended by themselves."""
+
 SEVERITIES = ("safe", "low", "medium", "detected", "high")
 """What a content filter says of a category, in ascending order; those that know no severity say ``detected``."""
 
@@ -65,6 +68,23 @@ def share_of(counts: Mapping[str, int], name: str) -> Measured:
         0.0
     """
     return shares({name: 0, **counts}).shares[name]
+
+
+def unfinished(counts: Mapping[str, int]) -> tuple[int, int]:
+    """How many answers did not end by themselves, of those that say how they ended.
+
+    All other names count, known or new: a grid counts a name that its baseline never saw as ``__other__``.
+
+    Args:
+        counts: finish reason -> answers.
+
+    Example:
+        >>> unfinished({"stop": 90, "length": 4, "refusal": 3, "__other__": 2, "unknown": 5, "__missing__": 7})
+        (9, 99)
+    """
+    told = {name: n for name, n in counts.items() if name not in (MISSING_NAME, UNKNOWN)}
+    n = sum(told.values())
+    return n - sum(told.get(name, 0) for name in FINISHED), n
 
 
 def share_at_least(counts: Mapping[str, int], level: str, order: Sequence[str] = SEVERITIES) -> Measured:

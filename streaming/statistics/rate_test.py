@@ -84,7 +84,8 @@ class RateTest:
 
         Args:
             sums: of the detector, the newest block taken in.
-            blocks: (hits, n) of the last blocks since the last ring, the newest last, shape ``(b, 2)``, b at least 1.
+            blocks: (hits, n) of the last blocks since the last ring, the newest last, shape ``(b, 2)``, b at least 1;
+                each has events.
             run_length: so many blocks pass on average before a false ring, or more.
 
         Example:
@@ -104,19 +105,21 @@ class RateTest:
         statistic, threshold = log1p(self.detector.value(sums)), log1p(run_length)
         return self._verdict(hits, n, lag, statistic, threshold)
 
-    def judge_sum(self, hits: int, n: int) -> RateVerdict | None:
+    def judge_sum(self, hits: int, n: int) -> RateVerdict:
         """Judge one sum, that of final windows, by its exact p-value alone, at :data:`WINDOWS_LEVEL`.
 
+        Args:
+            hits: 0 to n.
+            n: events, at least 1.
+
         Returns:
-            the statistic is ``-log(p)``, and the threshold likewise; None without events.
+            the statistic is ``-log(p)``, and the threshold likewise.
 
         Example:
             >>> test = RateTest("error_rate", 0, 3000)
             >>> test.judge_sum(9, 1000).rang, test.judge_sum(4, 1000).rang
             (True, False)
         """
-        if n <= 0:
-            return None
         return self._verdict(hits, n, 1, -log(max(self._p_value(hits, n), float_info.min)), -log(WINDOWS_LEVEL))
 
     def _onset(self, backwards: IntArray) -> int:

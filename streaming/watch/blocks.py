@@ -15,7 +15,7 @@ from pegel.schemas.partials import LIVE, Partial, Tally
 from pegel.streaming.statistics.alarm import LONGEST_LAG
 from pegel.streaming.statistics.cells import IntArray
 from pegel.streaming.watch.learning import Learning, Patience
-from pegel.streaming.watch.rates import RateRun, rates_in
+from pegel.streaming.watch.rates import RateRun
 from pegel.streaming.watch.reference import Comparison
 
 Key = tuple[str, str, str]
@@ -39,7 +39,7 @@ class Block:
         grid: the grid of its cells; the baseline's if it has any on that.
         baseline_id: what it is compared with; empty if nothing.
         bins: watched column -> counts per bin; empty if it is compared with nothing.
-        rates: rate -> (hits, events), for the rates that the baseline knows.
+        rates: rate -> (hits, events), for the rates that the baseline knows and of which there are events.
     """
 
     key: Key
@@ -93,15 +93,15 @@ class OpenBlock:
             comparison.grid_id if comparison and on_grid else most,
             comparison.baseline_id if comparison else "",
             comparison.bin(on_grid or Tally()) if comparison else {},
-            {name: found for name, found in self._rates().items() if comparison and name in comparison.rates},
+            comparison.rates_in(self._counts(), on_grid or Tally()) if comparison else {},
         )
 
-    def _rates(self) -> dict[str, tuple[int, int]]:
+    def _counts(self) -> Counter[str]:
         # Counters do not depend on the grid.
         counts: Counter[str] = Counter()
         for tally in self.tallies.values():
             counts.update(tally.counts)
-        return rates_in(counts)
+        return counts
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from pegel.streaming.statistics.alarm import ColumnTest, Pools, decide, level
 from pegel.streaming.statistics.dispersion import LAGS
 from pegel.streaming.watch.blocks import Block, BlockStream, windows_of
 from pegel.streaming.watch.learning import Learning
-from pegel.streaming.watch.rates import RateRun, rates_in
+from pegel.streaming.watch.rates import RateRun
 from pegel.streaming.watch.reference import Comparison
 
 MONTH_SECONDS = 30 * 86_400
@@ -88,6 +88,8 @@ def judge_rates(one: Closed) -> tuple[RateVerdict, ...]:
     """
     found = []
     for name, test in one.comparison.rates.items() if one.comparison else ():
+        if name not in one.block.rates:
+            continue
         run = one.stream.rates.get(name, RateRun())
         blocks = one.stream.since_ring(name)
         sums = test.detector.add(run.sums, *one.block.rates[name])
@@ -156,11 +158,19 @@ def judge_sum(
     return tuple(verdict for verdict in found if verdict is not None)
 
 
-def judge_rate_sums(counts: Mapping[str, int], names: Sequence[str], comparison: Comparison) -> tuple[RateVerdict, ...]:
-    """Judge the rates of final windows by their p-values; names of rates that are not judged are passed over."""
-    sums = rates_in(counts)
-    found = [test.judge_sum(*sums[name]) for name, test in comparison.rates.items() if name in names]
-    return tuple(verdict for verdict in found if verdict is not None)
+def judge_rate_sums(
+    counts: Mapping[str, int], tally: Tally, names: Sequence[str], comparison: Comparison
+) -> tuple[RateVerdict, ...]:
+    """Judge the rates of final windows by their p-values.
+
+    Args:
+        counts: their counters, of all grids.
+        tally: their sum, on the baseline's grid.
+        names: which rates to judge; those that cannot be are passed over.
+        comparison: the version's.
+    """
+    sums = comparison.rates_in(counts, tally)
+    return tuple(comparison.rates[name].judge_sum(*sums[name]) for name in sums if name in names)
 
 
 def alpha_of(comparison: Comparison, average_run_length: float, segments: int) -> float:

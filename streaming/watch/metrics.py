@@ -12,6 +12,7 @@ from typing import Any
 from pegel.schemas import grids, metric_names, partials
 from pegel.schemas.grids import DEFAULT_GRID, GridColumn, default_grid
 from pegel.schemas.partials import Tally
+from pegel.streaming.statistics.answer_shares import unfinished
 from pegel.streaming.statistics.cells import IntArray, Moments, dense, moments, quantile, values_of
 from pegel.streaming.statistics.intervals import Interval, mean_interval, quantile_interval, wilson
 from pegel.streaming.statistics.null_tests import mean_p_value, rate_p_value
@@ -19,6 +20,7 @@ from pegel.streaming.statistics.rate_test import cohen_h
 from pegel.streaming.watch.drift import drift_numbers
 from pegel.streaming.watch.estimates import estimate_numbers
 from pegel.streaming.watch.number import Number
+from pegel.streaming.watch.rates import FINISH_SOURCE
 from pegel.streaming.watch.reference import ColumnBaseline, Comparison
 from pegel.streaming.watch.windows import Revision, WindowSum
 
@@ -46,7 +48,7 @@ def _event_numbers(window: WindowSum, comparison: Comparison | None) -> Iterator
     counts = window.counts
     n = counts[partials.EVENTS]
     yield Number(metric_names.EVENTS, float(n), n)
-    yield _error_rate(counts[partials.ERRORS], n, comparison)
+    yield _rate(metric_names.ERROR_RATE, counts[partials.ERRORS], n, comparison)
     for metric, counter in (
         (metric_names.INPUT_TOKENS, partials.INPUT_TOKENS),
         (metric_names.OUTPUT_TOKENS, partials.OUTPUT_TOKENS),
@@ -55,15 +57,15 @@ def _event_numbers(window: WindowSum, comparison: Comparison | None) -> Iterator
             yield Number(metric, float(counts[counter]), n)
 
 
-def _error_rate(errors: int, n: int, comparison: Comparison | None) -> Number:
-    found = Number(metric_names.ERROR_RATE, errors / n, n, interval=wilson(errors, n))
-    test = comparison.rates.get(metric_names.ERROR_RATE) if comparison is not None else None
+def _rate(name: str, hits: int, n: int, comparison: Comparison | None) -> Number:
+    found = Number(name, hits / n, n, interval=wilson(hits, n))
+    test = comparison.rates.get(name) if comparison is not None else None
     if comparison is None or test is None:
         return found
     return replace(
         found,
-        p_value=rate_p_value(errors, n, test.hits, test.n),
-        effect=abs(cohen_h(errors / n, test.hits / test.n)),
+        p_value=rate_p_value(hits, n, test.hits, test.n),
+        effect=abs(cohen_h(hits / n, test.hits / test.n)),
         baseline_id=comparison.baseline_id,
     )
 
@@ -94,6 +96,9 @@ def _column_numbers(window: WindowSum, comparison: Comparison | None) -> Iterato
         else:
             names: Mapping[str, int] = tally.categories.get(column.name, {})
             yield from _null_rate(names.get(grids.MISSING_NAME, 0), sum(names.values()), column, baseline)
+            hits, n = unfinished(names) if column.source == FINISH_SOURCE else (0, 0)
+            if n > 0:
+                yield _rate(metric_names.UNFINISHED_RATE, hits, n, comparison)
         if baseline is not None and column.drift:
             yield from drift_numbers(tally, baseline)
         if baseline is not None and comparison is not None and baseline is comparison.confidence:

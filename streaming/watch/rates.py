@@ -1,14 +1,18 @@
 """The rates that are judged on the stream: what of the counts they are made of, and where their detectors stand. Pure.
 
-A rate is hits over events, both counters of the partials, so any sum of partials has it.
+A rate is hits over events, both sums of counts of the partials, so any sum of partials has it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pegel.schemas import metric_names
+from pegel.schemas.grids import CATEGORICAL, GridColumn
 from pegel.schemas.partials import ANSWERED, ERRORS, EVENTS
+from pegel.streaming.statistics.answer_shares import unfinished
 from pegel.streaming.statistics.rate_test import RateTest
+
+FINISH_SOURCE = "features.finish_reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +28,45 @@ class RateRun:
     start: int = 0
 
 
-def rates_in(counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Rate -> (hits, events) of what was counted.
+def rates_in(counts: Mapping[str, int], finishes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Rate -> (hits, events), for the rates of which anything was counted.
+
+    Args:
+        counts: the counters, of all grids.
+        finishes: finish reason -> answers.
 
     Example:
-        >>> rates_in({"events": 200, "errors": 3})
-        {'error_rate': (3, 200)}
+        >>> rates_in({"events": 200, "errors": 3}, {"stop": 190, "length": 7})
+        {'error_rate': (3, 200), 'unfinished_rate': (7, 197)}
     """
-    return {metric_names.ERROR_RATE: (counts.get(ERRORS, 0), counts.get(EVENTS, 0))}
+    found = {
+        metric_names.ERROR_RATE: (counts.get(ERRORS, 0), counts.get(EVENTS, 0)),
+        metric_names.UNFINISHED_RATE: unfinished(finishes),
+    }
+    return {name: counted for name, counted in found.items() if counted[1] > 0}
 
 
-def rate_tests(baseline: Mapping[str, int]) -> dict[str, RateTest]:
+def rate_tests(counts: Mapping[str, int], finishes: Mapping[str, int]) -> dict[str, RateTest]:
     """Rate -> its test, for the rates of which the baseline knows enough.
 
     Args:
-        baseline: its counts. One that does not say how many answered may not have counted errors, and is not asked.
+        counts: the baseline's. One that does not say how many answered may not have counted errors, and is not asked.
+        finishes: finish reason -> answers of the baseline.
 
     Example:
-        >>> sorted(rate_tests({"events": 3000, "answered": 3000})), sorted(rate_tests({"events": 3000}))
-        (['error_rate'], [])
+        >>> sorted(rate_tests({"events": 3000, "answered": 3000}, {"stop": 40}))
+        ['error_rate']
+        >>> sorted(rate_tests({"events": 3000}, {"stop": 3000}))
+        ['unfinished_rate']
     """
-    failed = baseline.get(ERRORS, 0)
-    found = RateTest(metric_names.ERROR_RATE, failed, failed + baseline.get(ANSWERED, 0))
-    return {found.name: found} if found.can_judge else {}
+    failed = counts.get(ERRORS, 0)
+    tests = (
+        RateTest(metric_names.ERROR_RATE, failed, failed + counts.get(ANSWERED, 0)),
+        RateTest(metric_names.UNFINISHED_RATE, *unfinished(finishes)),
+    )
+    return {test.name: test for test in tests if test.can_judge}
+
+
+def finish_column(columns: Iterable[GridColumn]) -> str | None:
+    """The column that says how answers ended; None if none does."""
+    return next((c.name for c in columns if c.source == FINISH_SOURCE and c.kind == CATEGORICAL), None)

@@ -21,7 +21,7 @@ from pegel.streaming.statistics.cells import (
 )
 from pegel.streaming.statistics.dispersion import Dispersion
 from pegel.streaming.statistics.probability_calibration import FEWEST_ROWS, Calibration, isotonic
-from pegel.streaming.watch.rates import rate_tests
+from pegel.streaming.watch.rates import finish_column, rate_tests, rates_in
 
 _CONFIDENCE_SOURCE = "confidence"
 
@@ -78,7 +78,8 @@ class Comparison:
         self.columns = {column.name: _prepared(column, reference) for column in reference.grid.columns}
         self.watched = tuple(c.name for c in reference.grid.columns if c.drift)
         """The columns that may ring."""
-        self.rates = rate_tests(reference.baseline.counts)
+        self._finish = finish_column(reference.grid.columns)
+        self.rates = rate_tests(reference.baseline.counts, self._finishes(reference.baseline))
         """Rate -> what judges it; those that the baseline does not know are not there."""
         self.confidence = next((c for c in self.columns.values() if c.column.source == _CONFIDENCE_SOURCE), None)
         """The column of the confidence; None if the model has none."""
@@ -98,6 +99,18 @@ class Comparison:
     def bin(self, tally: Tally) -> dict[str, IntArray]:
         """The counts of each watched column per bin."""
         return {name: self.columns[name].bins.count(tally) for name in self.watched}
+
+    def rates_in(self, counts: Mapping[str, int], tally: Tally) -> dict[str, tuple[int, int]]:
+        """Rate -> (hits, events), for the rates that are judged and of which anything was counted.
+
+        Args:
+            counts: the counters, of all grids.
+            tally: what was counted on the baseline's grid.
+        """
+        return {name: n for name, n in rates_in(counts, self._finishes(tally)).items() if name in self.rates}
+
+    def _finishes(self, tally: Tally) -> Mapping[str, int]:
+        return {} if self._finish is None else tally.categories.get(self._finish, {})
 
 
 def _correctness(reference: Reference, confidence: ColumnBaseline | None) -> Calibration | None:

@@ -122,10 +122,10 @@ class Watcher:
         if comparison is None:
             return ()
         key = (evidence.model, evidence.version, evidence.segment)
+        tally = self._windows.sum_of(key, evidence.windows, comparison.grid_id, self._last)
         if evidence.rates:
             counts = self._windows.counts_of(key, evidence.windows, self._last)
-            return judging.judge_rate_sums(counts, evidence.rates, comparison)
-        tally = self._windows.sum_of(key, evidence.windows, comparison.grid_id, self._last)
+            return judging.judge_rate_sums(counts, tally, evidence.rates, comparison)
         stream = self._streams.streams.get(key)
         learning = stream.learning if stream is not None else None
         return judging.judge_sum(tally, evidence.columns, comparison, learning, self._alpha(comparison, key))

@@ -54,7 +54,7 @@ def test_shipped_policy_retrains_on_drift_of_any_column_and_pages_where_events_a
     asked = {rule.kind: (rule.columns, rule.action) for rule in load_policy(name).rules}
     assert asked == {
         RuleKind.DRIFT: ("*", Action.RETRAIN),
-        RuleKind.RATE: (("error_rate",), Action.PAGE),
+        RuleKind.RATE: (("error_rate", "unfinished_rate"), Action.PAGE),
         RuleKind.CONSERVATION: ("*", Action.PAGE),
     }
 
@@ -99,7 +99,7 @@ def test_policy_hash_names_the_content_and_not_the_spelling(write):
         (
             "kind: drift, columns: [input_words], minimum_effect: 0.2, severity: 3, action: page",
             "kind: rate, severity: 3, action: retrain",
-            "'words' of kind rate retrains nothing",
+            "'words' of kind rate must ask for none",
         ),
         ("kind: drift", "kind: rate", "'input_words' is no rate that is judged"),
         ("rules:", "rules: [", "not valid YAML"),

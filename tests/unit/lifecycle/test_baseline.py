@@ -106,7 +106,7 @@ def test_baseline_says_how_many_answers_failed_only_if_it_is_told() -> None:
     grid = learn_grid("m", [NUMBER], values)
     told = make_baseline("m", "1", grid, values, failed=[False, True, False])
     silent = make_baseline("m", "1", grid, values)
-    assert rates_in(told.tally.counts)["error_rate"] == (1, 3)
+    assert rates_in(told.tally.counts, {})["error_rate"] == (1, 3)
     assert told.tally.counts[ANSWERED] == 2
     assert ANSWERED not in silent.tally.counts
     assert told.baseline_id != silent.baseline_id

@@ -1,5 +1,6 @@
 """Rates judged on the stream: the test of one rate, and what the watcher says of errors."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,8 @@ from scipy.stats import beta, binom
 
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
+from pegel.schemas.grids import CATEGORICAL, MISSING_NAME, GridColumn, make_grid
+from pegel.schemas.partials import Tally
 from pegel.schemas.verdicts import BatchFacts, Evidence, RateVerdict
 from pegel.streaming.statistics.rate_detector import ODDS, grown
 from pegel.streaming.statistics.rate_test import RateTest, harmless_rate
@@ -248,6 +251,44 @@ def test_error_rate_of_a_window_is_compared_with_the_baseline_that_knows_it() ->
     assert known["effect"] == pytest.approx(2 * asin(sqrt(known["value"])) - 2 * asin(sqrt(133 / 4000)))
     assert known["calibrated"] is False
     assert (unknown["baseline_id"], unknown["p_value"], unknown["effect"]) == ("", None, None)
+
+
+def _answers(version: str) -> Reference:
+    """A model whose answers say how they ended; its baseline knows no refusal."""
+    del version
+    columns = (GridColumn("finish", CATEGORICAL, "features.finish_reason", categories=("stop", "length")),)
+    names = {"stop": 2970, "length": 30, MISSING_NAME: 100}
+    tally = Tally(Counter(events=3100), {}, {}, {"finish": Counter(names)})
+    return Reference(make_grid(MODEL, columns), tally, "b")
+
+
+def test_answers_that_do_not_end_by_themselves_are_a_rate_of_those_that_say_how_they_ended() -> None:
+    watcher = Watcher(SETTINGS, lambda _model, version: _answers(version), alerts_per_month=5000.0)
+    # A block without an answer that says so is passed over; a refusal has no name on this grid.
+    told = [{"stop": 99, "length": 1}] * 6 + [{MISSING_NAME: 100}] + [{"stop": 85, "length": 1, "__other__": 14}] * 9
+    (batches,) = [batches_of(_errors([0] * len(told), n=100))]
+    outputs = []
+    for batch, names in zip(batches, told, strict=True):
+        (partial,) = batch.partials
+        tally = Tally(Counter(events=100), {}, {}, {"finish": Counter(names)})
+        partials = [replace(partial, grid=_answers("1").grid.grid, tally=tally)]
+        outputs.append(watcher.advance(batch.batch_id, partials, batch.clock))
+    rates = {output.blocks[0].block_no: output.blocks[0].rates for output in outputs}
+    assert [no for no, found in rates.items() if not found] == [6]
+    assert {rate.column for found in rates.values() for rate in found} == {"unfinished_rate"}
+    rang = [no for no, found in rates.items() if found and found[0].rang]
+    assert 7 <= rang[0] <= 9
+    (first,) = rates[rang[0]]
+    assert (first.hits, first.n) == (15 * (rang[0] - 6), 100 * (rang[0] - 6))
+    assert (first.baseline_hits, first.baseline_n) == (30, 3000)
+    evidence = Evidence("i", MODEL, "1", "*", (), first.windows, ("unfinished_rate",))
+    (judged,) = watcher.judge_windows(evidence) or ()
+    assert judged.rang
+    rows = [r for output in outputs for r in output.metric_rows if r["metric"] == "unfinished_rate"]
+    assert rows
+    assert rows[0]["value"] == pytest.approx(0.01)
+    assert (rows[0]["baseline_id"], rows[0]["column"]) == ("b", "")
+    assert rows[0]["p_value"] > 0.5
 
 
 def test_counts_of_errors_do_not_depend_on_the_grid() -> None:
