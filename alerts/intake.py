@@ -8,36 +8,24 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
-from pegel.alerts.webhook_call import FIRED, RECONCILED, SIGNED, Approval, WebhookCall, call_key, parse_call
+from pegel.alerts.call_records import (
+    APPROVAL,
+    CALL,
+    ENDED,
+    RETRAINING,
+    Outcome,
+    audit_decision,
+    call_from_row,
+    call_row,
+    in_order,
+)
+from pegel.alerts.webhook_call import FIRED, RECONCILED, Approval, WebhookCall, call_key, parse_call
 from pegel.conf.settings import Mode
 from pegel.schemas.policy import Action, AlertState
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
-
-
-class Outcome(StrEnum):
-    """What came of a call."""
-
-    PROPOSED = "proposed"
-    STORED = "stored"
-    STARTED = "started"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
-    FAILED = "failed"
-
-
-CALL, RETRAINING, APPROVAL = "webhook.call", "retraining.start", "retraining.approve"
-"""What is decided: whether a call is taken, whether the retraining that it asks for starts, and whether it may."""
-
-_DECISIONS = {
-    (CALL, Outcome.STORED): "accepted",
-    (RETRAINING, Outcome.IGNORED): "skipped",
-    (APPROVAL, Outcome.STORED): "approved",
-}
-"""Where the word of the audit trail is another one than the table's."""
 
 _LEADS_TO: dict[Mode, tuple[Outcome, str]] = {
     "observe": (Outcome.IGNORED, "webhook.mode is observe, so nothing is started"),
@@ -46,7 +34,6 @@ _LEADS_TO: dict[Mode, tuple[Outcome, str]] = {
 }
 """What a call that is right leads to."""
 
-_ENDED = (Outcome.STARTED, Outcome.DUPLICATE, Outcome.IGNORED)
 _TAKEN = (Outcome.PROPOSED, Outcome.STORED, Outcome.STARTED, Outcome.FAILED)
 
 
@@ -124,7 +111,7 @@ class Intake:
             if call.call_id in self._known:
                 known = Accepted(200, Outcome.DUPLICATE, "this call was taken before")
                 if self._trail is not None:
-                    self._trail.put(**_decision(CALL, call, known.outcome, None, known.detail))
+                    self._trail.put(**audit_decision(CALL, call, known.outcome, None, known.detail))
                 return known
             outcome, detail = self._judge(call)
             self._record(CALL, call, outcome, None, detail)
@@ -163,12 +150,16 @@ class Intake:
     def overlooked(self, before: datetime) -> list[WebhookCall]:
         """The calls that should have come: about incidents that ask for a retraining and have got none.
 
+        Who only observes misses none.
+
         Args:
             before: only what was decided by then; later ones may still be on their way.
 
         Raises:
             OutsideError: if a table cannot be read.
         """
+        if self._mode == "observe":
+            return []
         columns = "alert_id, incident_id, model, sequence, state, action, decided_time"
         latest: dict[str, Mapping[str, Any]] = {}
         for row in sorted(self._tables.read("alerts", f"SELECT {columns} FROM t"), key=lambda row: row["sequence"]):
@@ -229,30 +220,19 @@ class Intake:
 
     def _record(self, action: str, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
         if self._trail is not None:
-            self._trail.record(**_decision(action, call, outcome, run_id, detail))
+            self._trail.record(**audit_decision(action, call, outcome, run_id, detail))
 
     def _write(self, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
-        row = {
-            "call_id": call.call_id,
-            "received_at": self._now(),
-            "azure_alert_id": call.azure_alert_id,
-            "condition": call.condition,
-            "alert_rule": call.alert_rule,
-            "model": call.model,
-            "incident_id": call.incident_id,
-            "outcome": outcome.value,
-            "run_id": run_id,
-            "detail": detail,
-        }
-        self._tables.append("webhook_calls", [row])
+        self._tables.append("webhook_calls", [call_row(call, outcome, run_id, detail, self._now())])
         self._written.add((call.call_id, outcome.value, detail))
 
     def _remember(self, call: WebhookCall, outcome: Outcome) -> None:
         self._known[call.call_id] = outcome
-        self._waiting.pop(call.call_id, None)
-        if outcome is Outcome.PROPOSED:
+        if outcome in ENDED:
+            self._waiting.pop(call.call_id, None)
+        elif outcome is Outcome.PROPOSED:
             self._proposed[call.incident_id] = call
-        elif outcome not in _ENDED:
+        else:
             self._waiting[call.call_id] = call
             self._proposed.pop(call.incident_id, None)
         if outcome in _TAKEN:
@@ -262,44 +242,6 @@ class Intake:
 
     def _recall(self) -> None:
         rows = self._tables.read("webhook_calls")
-        # Of two rows of one moment, the one that ends the call is the later one, and a proposal the earlier one.
-        for row in sorted(rows, key=lambda row: (row["received_at"], _rank(Outcome(row["outcome"])))):
+        for row in sorted(rows, key=in_order):
             self._written.add((row["call_id"], row["outcome"], row["detail"]))
-            self._remember(_call_from_row(row), Outcome(row["outcome"]))
-
-
-def _decision(action: str, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> dict[str, Any]:
-    evidence = {
-        "call_id": call.call_id,
-        "azure_alert_id": call.azure_alert_id,
-        "alert_rule": call.alert_rule,
-        "condition": call.condition,
-        "model": call.model,
-        "run_id": run_id,
-    }
-    return {
-        "actor": _actor(action, call),
-        "action": action,
-        "subject": f"incident {call.incident_id}",
-        "decision": _DECISIONS.get((action, outcome), outcome.value),
-        "reason": detail,
-        "evidence": evidence,
-    }
-
-
-def _rank(outcome: Outcome) -> int:
-    return 0 if outcome is Outcome.PROPOSED else 1 + (outcome in _ENDED)
-
-
-def _actor(action: str, call: WebhookCall) -> str:
-    if action == APPROVAL:
-        return "a person with an approver's secret"
-    if action == RETRAINING:
-        return "the webhook"
-    named = {SIGNED: "a caller with a secret", RECONCILED: "the reconciler"}
-    return named.get(call.alert_rule, f"the action group of rule {call.alert_rule}")
-
-
-def _call_from_row(row: Mapping[str, Any]) -> WebhookCall:
-    names = ("call_id", "azure_alert_id", "condition", "alert_rule", "model", "incident_id")
-    return WebhookCall(*(row[name] for name in names))
+            self._remember(call_from_row(row), Outcome(row["outcome"]))

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pegel.alerts.intake import Intake, Outcome
+from pegel.alerts.call_records import Outcome
+from pegel.alerts.intake import Intake
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError
 
-from pegel.alerts.intake import Intake, Outcome
+from pegel.alerts.call_records import Outcome
+from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.webhook_call import WebhookCall
 from pegel.conf.settings import DatabricksSettings

@@ -15,7 +15,8 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from pegel.alerts.intake import CALL, Accepted, Intake
+from pegel.alerts.call_records import CALL
+from pegel.alerts.intake import Accepted, Intake
 from pegel.alerts.signed_caller import SignedCallerCheck
 from pegel.alerts.webhook_call import CallError, WebhookCall, parse_approval, parse_call, parse_event
 from pegel.alerts.webhook_description import APPROVED, EVENT, RESPONSES, TAKES, Health, Taken, describe

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from pegel.alerts.intake import Intake, Outcome
+from pegel.alerts.call_records import Outcome
+from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.retrain_trigger import RetrainQueue
 from pegel.alerts.webhook import create_app

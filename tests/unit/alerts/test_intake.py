@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegel.alerts.intake import Intake, Outcome
+from pegel.alerts.call_records import Outcome
+from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.reconciler import Reconciler
 from pegel.alerts.retrain_trigger import RetrainQueue
@@ -424,8 +425,14 @@ def test_who_only_observes_starts_nothing_with_or_without_an_approval():
     intake, queue = proposing(tables, jobs, clock, "observe")
     assert intake.accept(body()).outcome is Outcome.IGNORED
     assert intake.approve(Approval("i1", "Ada")).status == 409
+    clock.now += timedelta(seconds=900)
+    Reconciler(intake, 600, clock).step()
     queue.step()
-    assert jobs.asked == []
+    assert (jobs.asked, tables.outcomes) == ([], ["ignored"]), "nor is a call missed"
+    intake, queue = proposing(tables, jobs, clock, "auto")
+    Reconciler(intake, 600, clock).step()
+    queue.step()
+    assert jobs.asked == ["i1"], "until the mode is another one"
 
 
 @pytest.mark.parametrize(
