@@ -420,9 +420,12 @@ def test_the_instructions_speak_of_parameters_outputs_and_variables_that_are_the
 
 def test_the_settings_that_the_instructions_export_are_settings():
     page = (AZURE.parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
-    exported = {name: "1" if name.endswith("_ID") else "x" for name in re.findall(r"(PEGEL__\w+)=", page)}
+    found = re.findall(r"(PEGEL__\w+)=(?:'([^']*)')?", page)
+    exported = {name: value or ("1" if name.endswith("_ID") else "x") for name, value in found}
     assert len(exported) > 5
-    assert load_settings("azure.yml", environ=exported).databricks.retrain_job_id == 1
+    settings = load_settings("azure.yml", environ=exported)
+    assert settings.databricks.retrain_job_id == 1
+    assert [secret.env for secret in settings.webhook.approver_secrets] == ["PEGEL_APPROVER_SECRET"]
 
 
 def test_the_role_that_is_registered_is_the_one_that_the_webhook_asks_for():
