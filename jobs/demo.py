@@ -15,9 +15,10 @@ from types import FrameType
 from rich.console import Console
 
 from pegel.jobs.wiring.arguments import exit_with
+from pegel.local.demo.faults import FAULTS
 from pegel.local.demo.model import MODELS, PER_SECOND, TEXT_CLASSIFIER
 from pegel.local.demo.queries import clinc_pool, generated_pool
-from pegel.local.demo.run import FAULTS, Demo, DemoPlan
+from pegel.local.demo.run import Demo, DemoPlan
 from pegel.local.demo.story import CLOSED
 from pegel.local.demo.traffic import TrafficPlan
 
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", type=float, default=30, metavar="SECONDS", help="usual traffic before the drift")
     parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give up after so long")
     parser.add_argument("--dashboard-port", type=int, default=8712, help="where the dashboard listens")
-    parser.add_argument("--fault", choices=FAULTS, help="cut one wire, to see that the loop then does not close")
+    parser.add_argument("--fault", choices=FAULTS, help="let this go wrong, to see how the loop then ends")
     return parser
 
 

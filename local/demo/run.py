@@ -23,6 +23,7 @@ from pegel.lifecycle.registration import register_first
 from pegel.lifecycle.registry import Registry
 from pegel.local.azure_monitor import LocalAzureMonitor
 from pegel.local.databricks_jobs import LocalJob, LocalJobs
+from pegel.local.demo.faults import BAD_CHALLENGER, JOBS_REFUSED, WEBHOOK_DOWN, has_given_up
 from pegel.local.demo.model import KEY, TEXT_CLASSIFIER, local_resource, model_settings
 from pegel.local.demo.queries import Query, QueryPool
 from pegel.local.demo.services import Services, free_port, require_free
@@ -35,9 +36,6 @@ from pegel.tables.delta import DeltaTables
 RETRAIN_JOB_ID = 1
 API_KEY = "PEGEL_DEMO_KEY"
 """Where ``demo-policy.yml`` finds the key of the demo's users."""
-
-JOBS_REFUSED = "jobs-refused"
-FAULTS = (JOBS_REFUSED,)
 
 LOOK_SECONDS = 0.3
 DRAIN_SECONDS = 45
@@ -55,7 +53,7 @@ class DemoPlan:
         quiet_seconds: usual traffic before the drift begins.
         limit_seconds: after so long the run ends as TIMED_OUT.
         dashboard_port: where the dashboard listens.
-        fault: a wire to cut, one of FAULTS, or None.
+        fault: what goes wrong, one of ``faults.FAULTS``, or None.
         model: what is monitored, one of ``model.MODELS``.
     """
 
@@ -119,7 +117,7 @@ class Demo:
             jobs.start()
             if resource is not None:
                 resource.start()
-            return self._run(load_settings(str(config), environ={}), config, services, ports["hub"])
+            return self._run(load_settings(str(config), environ={}), services, _Wires(config, ports["hub"], monitor))
         finally:
             services.stop()
             jobs.stop()
@@ -127,22 +125,25 @@ class Demo:
             if resource is not None:
                 resource.stop()
 
-    def _run(self, settings: Settings, config: Path, services: Services, hub_port: int) -> Outcome:
+    def _run(self, settings: Settings, services: Services, wires: "_Wires") -> Outcome:
         tables = DeltaTables(settings.storage.root)
         self._say("starting", f"hub, stream, serving, webhook, delivery; logs in {services.folder}")
         source = settings.source
         services.start(
-            "eventhubs", "--port", str(hub_port), "--data", str(self.plan.folder.resolve() / "hub"),
+            "eventhubs", "--port", str(wires.hub_port), "--data", str(self.plan.folder.resolve() / "hub"),
             "--hub", f"{source.predictions_hub}:2", "--hub", f"{source.feedback_hub}:1",
         )  # fmt: skip
-        services.wait_for_port(hub_port, "the event hub")
-        services.start("stream", "--config", str(config))
+        services.wait_for_port(wires.hub_port, "the event hub")
+        services.start("stream", "--config", str(wires.config))
         self._register_champion(settings, tables)
+        late = {"webhook"} if self.plan.fault == WEBHOOK_DOWN else set()
         for name in ("serve", "webhook", "deliver", "dashboard"):
-            services.start(name, "--config", str(config))
+            if name not in late:
+                services.start(name, "--config", str(wires.config))
         serving = f"http://127.0.0.1:{settings.serving.port}"
         services.wait_for(f"{serving}/health", "serving")
-        services.wait_for(f"http://127.0.0.1:{settings.webhook.port}/health", "the webhook")
+        if not late:
+            services.wait_for(f"http://127.0.0.1:{settings.webhook.port}/health", "the webhook")
         services.wait_for(f"http://127.0.0.1:{settings.dashboard.port}/health", "the dashboard")
         self._say("dashboard", f"http://127.0.0.1:{settings.dashboard.port}")
         _wait(services, lambda: tables.exists("alerts"), "the stream made its tables")
@@ -152,14 +153,14 @@ class Demo:
         )  # fmt: skip
         traffic.start()
         try:
-            return self._watch(services, Story(tables, self.tell), traffic, tables)
+            return self._watch(services, Story(tables, self.tell), traffic, wires)
         finally:
             traffic.stop()
 
-    def _watch(self, services: Services, story: Story, traffic: Traffic, tables: DeltaTables) -> Outcome:
+    def _watch(self, services: Services, story: Story, traffic: Traffic, wires: "_Wires") -> Outcome:
         mix = self.plan.traffic
         self._say("usual traffic", f"{mix.per_second:.0f} queries a second through /predict")
-        _wait(services, lambda: tables.version("batches") > 0, "the first micro-batch was stored")
+        _wait(services, lambda: story.tables.version("batches") > 0, "the first micro-batch was stored")
         begin, state = time.monotonic(), None
         try:
             while state is None or not self.plan.exit:
@@ -168,6 +169,7 @@ class Demo:
                     story.onset = traffic.begin_drift()
                     self._say("drift begins", f"{mix.novel_share:.0%} new domain, {mix.outside_share:.0%} out of scope")
                 story.look()
+                self._let_go_wrong(services, story, traffic, wires)
                 if state is None:
                     late = time.monotonic() > begin + self.plan.limit_seconds
                     state = story.state or (TIMED_OUT if late else None)
@@ -180,6 +182,13 @@ class Demo:
         services.stop("serve")  # as it stops, its producer sends what it still holds
         _drain(services, story, traffic)
         return story.outcome(traffic.sent, state or OPEN)
+
+    def _let_go_wrong(self, services: Services, story: Story, traffic: Traffic, wires: "_Wires") -> None:
+        if self.plan.fault == BAD_CHALLENGER:
+            traffic.answers_are_bad = story.promoted
+        if self.plan.fault == WEBHOOK_DOWN and "webhook" not in services.running and has_given_up(wires.monitor.calls):
+            services.start("webhook", "--config", str(wires.config))
+            self._say("webhook started", "the action group has given up calling it")
 
     def _register_champion(self, settings: Settings, tables: DeltaTables) -> None:
         pool = self.plan.pool
@@ -203,6 +212,15 @@ class Demo:
 
     def _say(self, title: str, details: str) -> None:
         self.tell(datetime.now(UTC), title, details)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wires:
+    """What the run needs of what :meth:`Demo.run` laid."""
+
+    config: Path
+    hub_port: int
+    monitor: LocalAzureMonitor
 
 
 def _settings(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,11 @@ class Services:
                 env={**os.environ, **self.environ},
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which then stops the services in order
             )
+
+    @property
+    def running(self) -> Collection[str]:
+        """Those that were started and not stopped."""
+        return self._running.keys()
 
     def check(self) -> None:
         """See that every service still runs.

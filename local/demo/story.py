@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pegel.lifecycle.promotion import PROMOTED
 from pegel.tables.delta import DeltaTables, Row
 
 Turn = tuple[datetime, tuple[str, ...], str, str]
@@ -79,6 +80,11 @@ class Story:
         resolved = any(a["state"] == "resolved" for a in self._alerts_of(incident))
         proven = any(r["state"] == "proven" and r["incident_id"] == incident for r in retrainings)
         return CLOSED if resolved and proven else None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether a challenger has become the champion."""
+        return any(row["reason"] == PROMOTED for row in self._rows("promotions"))
 
     def counts(self) -> tuple[int, int, int]:
         """Prediction events stored, dead letters and duplicates, over all micro-batches."""

@@ -51,6 +51,8 @@ class Traffic:
     hub: str
     model: str
     api_key: str
+    answers_are_bad: bool = False
+    """While this is set, users say of every usual query that it meant something else."""
     sent: int = 0
     """Prediction events that reached the producer or the hub, copies included."""
     _drifted: bool = False
@@ -61,6 +63,11 @@ class Traffic:
     _answered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _of_thread: threading.local = field(default_factory=threading.local)
+    _other: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        labels = sorted({query.label for query in self.pool.usual})
+        self._other = dict(zip(labels, [*labels[1:], *labels[:1]], strict=True))
 
     def start(self) -> None:
         """Begin with the usual traffic."""
@@ -109,7 +116,8 @@ class Traffic:
                 return
             self.sent += 1
             self._last = {**body, "text": query.text, "channel": channel}
-            label = {"event_id": body["event_id"], "prediction_time": body["event_time"], "label": query.label}
+            meant = self._other.get(query.label, query.label) if self.answers_are_bad else query.label
+            label = {"event_id": body["event_id"], "prediction_time": body["event_time"], "label": meant}
             self._due.append((asked_at + self.plan.label_delay_seconds, label))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pegel.alerts.webhook_call import RECONCILED
 from pegel.tables.delta import DeltaTables
 
 FIELDS = [
@@ -110,3 +111,30 @@ def test_demo_whose_job_service_refuses_every_call_says_that_its_loop_did_not_cl
     assert told["retrain_runs"] == 0
     assert told["champion_after"] == told["champion_before"]
     assert told["events_sent"] == told["events_stored"] + told["dead_letters"] + told["duplicates"]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(LIMIT_SECONDS + 350)
+def test_demo_whose_challenger_serves_badly_is_rolled_back_to_the_old_champion(tmp_path: Path) -> None:
+    code, told, output = run_demo(tmp_path / "run", "--fault", "bad-challenger", "--limit", str(LIMIT_SECONDS))
+    assert code != 0, output
+    assert told["state"] == "ROLLED_BACK", output
+    assert told["retrain_runs"] == 1
+    assert (told["champion_before"], told["champion_after"]) == ("1", "1")
+    tables = DeltaTables(str(tmp_path / "run" / "tables"))
+    moves = sorted(tables.read("promotions"), key=lambda row: row["at"])
+    assert [row["new_version"] for row in moves] == ["1", "2", "1"]
+    # Whether the drift matters no longer is for a person to say.
+    assert "resolved" not in {row["state"] for row in tables.read("alerts")}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(LIMIT_SECONDS + 350)
+def test_demo_whose_webhook_was_down_closes_its_loop_by_the_reconciler(tmp_path: Path) -> None:
+    code, told, output = run_demo(tmp_path / "run", "--fault", "webhook-down", "--limit", str(LIMIT_SECONDS))
+    assert (code, told["state"]) == (0, "CLOSED"), output
+    assert told["retrain_runs"] == 1
+    tables = DeltaTables(str(tmp_path / "run" / "tables"))
+    (started,) = {row["call_id"] for row in tables.read("webhook_calls") if row["run_id"]}
+    (rule,) = {row["alert_rule"] for row in tables.read("webhook_calls") if row["call_id"] == started}
+    assert rule == RECONCILED
