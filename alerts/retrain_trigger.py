@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import AzureError
 
 from pegel.alerts.call_records import Outcome
+from pegel.alerts.guards import Hold
 from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.webhook_call import WebhookCall
@@ -29,6 +30,8 @@ FIRST_ATTEMPT = 1
 """An alert asks for the first retraining of an incident; a further one is a person's decision."""
 
 BACKOFF_CAP_SECONDS = 60.0
+LOOK_AGAIN_SECONDS = 30.0
+"""So often it is looked whether what holds a retraining back is over."""
 
 _DETAIL_LENGTH = 500
 
@@ -94,6 +97,7 @@ class RetrainQueue:
         start: starts the retraining of an incident and returns the id of the run.
         backoff: the waits; it is tried as long as the incident asks for it.
         now: the clock.
+        held: what holds the retraining of a call back, see :class:`pegel.alerts.past_retrainings.PastRetrainings`.
     """
 
     def __init__(
@@ -102,12 +106,16 @@ class RetrainQueue:
         start: Callable[[str], str],
         backoff: Backoff,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        held: Callable[[WebhookCall], Hold | None] = lambda _: None,
     ) -> None:
         self._intake = intake
         self._start = start
         self._backoff = backoff
         self._now = now
+        self._held = held
         self._tries: dict[str, tuple[int, datetime]] = {}
+        self.held_back: set[str] = set()
+        """The calls that were not tried when they were last due, since something holds their retraining back."""
 
     def step(self) -> float | None:
         """Try every call that is due; return the seconds until the next one is, None if no call waits."""
@@ -124,6 +132,11 @@ class RetrainQueue:
             if reason is not None:
                 self._intake.record(call, Outcome.IGNORED, None, reason)
                 return
+            hold = self._held(call)
+            self.held_back.discard(call.call_id)
+            if hold is not None:
+                self._wait(call, tries - 1, hold)
+                return
             run_id = self._start(call.incident_id)
             self._intake.record(call, Outcome.STARTED, run_id, "the retraining has started")
             _log.info("incident %s: retraining run %s has started", call.incident_id, run_id)
@@ -135,6 +148,11 @@ class RetrainQueue:
             # The first try, then ever more seldom, so that a day of refusals does not fill the table.
             if tries & (tries - 1) == 0:
                 self._record_failure(call, said[:_DETAIL_LENGTH])
+
+    def _wait(self, call: WebhookCall, tries: int, hold: Hold) -> None:
+        self._tries[call.call_id] = (tries, min(hold.until, self._now() + timedelta(seconds=LOOK_AGAIN_SECONDS)))
+        self.held_back.add(call.call_id)
+        self._intake.record(call, Outcome.STORED, None, f"it waits: {hold.reason}")
 
     def _record_failure(self, call: WebhookCall, detail: str) -> None:
         try:

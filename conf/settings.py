@@ -206,6 +206,12 @@ class WebhookSettings(TokenSettings):
     secrets: tuple[SecretRef, ...] = Field(default=(), max_length=2)
     approver_secrets: tuple[SecretRef, ...] = Field(default=(), max_length=2)
     reconcile_after_seconds: float = Field(default=600.0, gt=0)
+    cooldown_seconds: float = Field(default=21_600.0, ge=0)
+    """After a retraining of a model has ended, the next one starts so much later, if its incident still asks for it."""
+    daily_cap: int = Field(default=3, gt=0)
+    """So many retrainings of a model may start within 24 hours."""
+    run_limit_seconds: float = Field(default=21_600.0, gt=0)
+    """One at a time: a retraining that has not ended for so long counts as dead. The job's own time-out is as long."""
 
 
 class DatabricksSettings(_Section):

@@ -1,11 +1,14 @@
 """Take the calls of Azure's action group and start retrainings: ``pegel webhook --config FILE``."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from fastapi import FastAPI
 
+from pegel.alerts.guards import Guards
 from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
+from pegel.alerts.past_retrainings import PastRetrainings
 from pegel.alerts.reconciler import Reconciler
 from pegel.alerts.retrain_trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
 from pegel.alerts.signed_caller import SignedCallerCheck
@@ -49,7 +52,7 @@ def build_app(settings: Settings, tokens: TokenCheck) -> FastAPI:
     tables = open_tables(settings.storage)
     trail = build_trail(settings, tables, WRITER)
     intake = _intake(settings, tables, trail, worker.wake)
-    steps = (Reconciler(intake, settings.webhook.reconcile_after_seconds).step, _queue(settings, intake).step)
+    steps = (Reconciler(intake, settings.webhook.reconcile_after_seconds).step, _queue(settings, tables, intake).step)
     secrets, approver_secrets = settings.webhook.secrets, settings.webhook.approver_secrets
     signatures = SignedCallerCheck(secrets) if secrets else None
     approvers = SignedCallerCheck(approver_secrets, setting="webhook.approver_secrets") if approver_secrets else None
@@ -75,11 +78,13 @@ def start_waiting(settings: Settings) -> int:
     intake = _intake(settings, tables, trail, lambda: None)
     try:
         Reconciler(intake, settings.webhook.reconcile_after_seconds).step()
-        _queue(settings, intake).step()
+        queue = _queue(settings, tables, intake)
+        queue.step()
     finally:
         trail.close()
-    if intake.waiting:
-        msg = f"{len(intake.waiting)} retrainings could not be started; the table webhook_calls says why, try again"
+    failed = [call for call in intake.waiting if call.call_id not in queue.held_back]
+    if failed:
+        msg = f"{len(failed)} retrainings could not be started; the table webhook_calls says why, try again"
         raise OutsideError(msg)
     return 0
 
@@ -89,10 +94,13 @@ def _intake(settings: Settings, tables: DeltaTables, trail: AuditTrail, wake: Ca
     return Intake(tables, (*settings.webhook.rules, *signed), wake, mode=settings.webhook.mode, trail=trail)
 
 
-def _queue(settings: Settings, intake: Intake) -> RetrainQueue:
+def _queue(settings: Settings, tables: DeltaTables, intake: Intake) -> RetrainQueue:
     # It is tried as long as the incident asks for it, so that the number of attempts has no end of its own.
     backoff = Backoff(BACKOFF_CAP_SECONDS, max_attempts=2**31)
-    return RetrainQueue(intake, DatabricksJobTrigger(settings.databricks).start, backoff)
+    webhook = settings.webhook
+    cooldown, run_limit = (timedelta(seconds=s) for s in (webhook.cooldown_seconds, webhook.run_limit_seconds))
+    past = PastRetrainings(tables, Guards(cooldown, webhook.daily_cap, run_limit))
+    return RetrainQueue(intake, DatabricksJobTrigger(settings.databricks).start, backoff, held=past.hold)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the demo can let go wrong, and how each of it must end. Pure."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from pegel.local.azure_monitor.action_group import RETRY_SECONDS, WebhookCall
 
@@ -11,7 +12,17 @@ WEBHOOK_DOWN = "webhook-down"
 BAD_CHALLENGER = "bad-challenger"
 """From when the challenger serves, users say that its answers are wrong: it must be rolled back."""
 
-FAULTS = (JOBS_REFUSED, WEBHOOK_DOWN, BAD_CHALLENGER)
+FLAPPING = "flapping"
+"""The drift comes and goes: it must make one retraining."""
+
+FAULTS = (JOBS_REFUSED, WEBHOOK_DOWN, BAD_CHALLENGER, FLAPPING)
+
+FLAP_SECONDS = 40.0
+
+
+def has_drifted(onset: datetime, now: datetime) -> bool:
+    """Whether flapping traffic, which began to drift at the onset, drifts at this time."""
+    return (now - onset).total_seconds() // FLAP_SECONDS % 2 == 0
 
 
 def has_given_up(calls: Sequence[WebhookCall]) -> bool:

@@ -23,7 +23,7 @@ from pegel.lifecycle.registration import register_first
 from pegel.lifecycle.registry import Registry
 from pegel.local.azure_monitor import LocalAzureMonitor
 from pegel.local.databricks_jobs import LocalJob, LocalJobs
-from pegel.local.demo.faults import BAD_CHALLENGER, JOBS_REFUSED, WEBHOOK_DOWN, has_given_up
+from pegel.local.demo.faults import BAD_CHALLENGER, FLAPPING, JOBS_REFUSED, WEBHOOK_DOWN, has_drifted, has_given_up
 from pegel.local.demo.model import KEY, TEXT_CLASSIFIER, local_resource, model_settings
 from pegel.local.demo.queries import Query, QueryPool
 from pegel.local.demo.services import Services, free_port, require_free
@@ -186,6 +186,8 @@ class Demo:
     def _let_go_wrong(self, services: Services, story: Story, traffic: Traffic, wires: "_Wires") -> None:
         if self.plan.fault == BAD_CHALLENGER:
             traffic.answers_are_bad = story.promoted
+        if self.plan.fault == FLAPPING and story.onset is not None:
+            traffic.has_drifted = has_drifted(story.onset, datetime.now(UTC))
         if self.plan.fault == WEBHOOK_DOWN and "webhook" not in services.running and has_given_up(wires.monitor.calls):
             services.start("webhook", "--config", str(wires.config))
             self._say("webhook started", "the action group has given up calling it")

@@ -51,11 +51,12 @@ class Traffic:
     hub: str
     model: str
     api_key: str
+    has_drifted: bool = False
+    """While this is set, novel and out-of-scope queries come as well."""
     answers_are_bad: bool = False
     """While this is set, users say of every usual query that it meant something else."""
     sent: int = 0
     """Prediction events that reached the producer or the hub, copies included."""
-    _drifted: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _last: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class Traffic:
 
     def begin_drift(self) -> datetime:
         """From now on novel and out-of-scope queries come as well; gives the onset."""
-        self._drifted = True
+        self.has_drifted = True
         return datetime.now(UTC)
 
     def stop(self) -> None:
@@ -96,7 +97,7 @@ class Traffic:
                     query = draw(
                         rng,
                         self.pool,
-                        drifted=self._drifted,
+                        drifted=self.has_drifted,
                         novel_share=self.plan.novel_share,
                         outside_share=self.plan.outside_share,
                     )

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pegel.alerts.call_records import Outcome
+from pegel.alerts.guards import Guards
 from pegel.alerts.intake import Intake
 from pegel.alerts.outbox import Backoff
+from pegel.alerts.past_retrainings import PastRetrainings
 from pegel.alerts.reconciler import Reconciler
-from pegel.alerts.retrain_trigger import RetrainQueue
+from pegel.alerts.retrain_trigger import LOOK_AGAIN_SECONDS, RetrainQueue
 from pegel.alerts.webhook_call import SIGNED, Approval, CallError, parse_approval, parse_call, parse_event
 from pegel.errors import OutsideError
 
@@ -547,3 +549,30 @@ def test_each_incident_gets_one_run_in_any_interleaving(events):
     assert sorted(started) == sorted(promised)
     keys = [(row["call_id"], row["outcome"], row["detail"]) for row in tables.rows["webhook_calls"]]
     assert len(keys) == len(set(keys))
+
+
+def test_a_second_incident_waits_for_the_end_of_the_first_retraining_and_for_the_cooldown():
+    tables, jobs, clock = MemoryTables(alert()), Jobs(), Clock()
+    intake = Intake(tables, RULES, now=clock)
+    bounds = Guards(timedelta(hours=2), daily_cap=3, run_limit=timedelta(hours=6))
+    past = PastRetrainings(tables, bounds, clock)
+    queue = RetrainQueue(intake, jobs.start, Backoff(60, 1), clock, past.hold)
+    intake.accept(body())
+    queue.step()
+    tables.append("alerts", [alert(incident="i2")])
+    intake.accept(body(alert="alert-2", incident="i2"))
+    assert queue.step() == LOOK_AGAIN_SECONDS
+    assert jobs.asked == ["i1"]
+    assert tables.rows["webhook_calls"][-1]["detail"] == "it waits: the retraining of incident i1 has not ended"
+    assert len(queue.held_back) == 1
+
+    ended = {"incident_id": "i1", "model": alert()["model"], "state": "proven", "at": clock.now}
+    tables.rows.setdefault("retrainings", []).append(ended)
+    for _ in range(3):
+        clock.now += timedelta(minutes=39)
+        queue.step()
+        assert jobs.asked == ["i1"]
+    clock.now += timedelta(minutes=39)
+    assert queue.step() is None
+    assert (jobs.asked, queue.held_back) == (["i1", "i2"], set())
+    assert tables.outcomes == ["stored", "started", "stored", "stored", "stored", "started"]

@@ -1,0 +1,47 @@
+"""The retrainings that a model had, and what they hold back. Edge: reads ``webhook_calls`` and ``retrainings``."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pegel.alerts.call_records import Outcome
+from pegel.alerts.guards import ENDED, Guards, Hold, hold
+from pegel.alerts.webhook_call import WebhookCall
+from pegel.tables.delta import DeltaTables
+
+
+class PastRetrainings:
+    """What the tables know of past retrainings.
+
+    Args:
+        tables: where ``webhook_calls`` and ``retrainings`` are read.
+        guards: the bounds.
+        now: the clock.
+    """
+
+    def __init__(
+        self, tables: DeltaTables, guards: Guards, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._tables = tables
+        self._guards = guards
+        self._now = now
+
+    def hold(self, call: WebhookCall) -> Hold | None:
+        """What holds the retraining of a call back; its own, if it has started before, does not.
+
+        Raises:
+            OutsideError: if a table cannot be read.
+        """
+        calls = self._of("webhook_calls", "outcome, received_at", call)
+        states = self._of("retrainings", "state, at", call)
+        starts = {row["incident_id"]: row["received_at"] for row in calls if row["outcome"] == Outcome.STARTED}
+        # A run that was started writes its first row some minutes later, and one on a schedule has no call.
+        starts |= {row["incident_id"]: row["at"] for row in states if row["state"] == Outcome.STARTED}
+        ends = {row["incident_id"]: row["at"] for row in states if row["state"] in ENDED}
+        # A person may have begun another attempt.
+        ends = {incident: at for incident, at in ends.items() if at >= starts.get(incident, at)}
+        return hold(starts, ends, self._now(), self._guards)
+
+    def _of(self, table: str, columns: str, call: WebhookCall) -> list[Mapping[str, Any]]:
+        rows = self._tables.read(table, f"SELECT incident_id, model, {columns} FROM t")
+        return [row for row in rows if row["model"] == call.model and row["incident_id"] != call.incident_id]
