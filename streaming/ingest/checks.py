@@ -17,10 +17,13 @@ from pegel.schemas.events import (
     TOO_LONG,
     EventField,
 )
+from pegel.streaming.profile.column_sql import quoted
 
-# RFC 3339 with an offset; Spark alone would also take a time without one, a date, or a number of seconds. It ends with
-# \\z, since Java's $ would also stand before a line end.
-_RFC_3339 = r"^\\d{4}-\\d{2}-\\d{2}[T ]\\d{2}:\\d{2}:\\d{2}([.]\\d{1,9})?(Z|[+-]\\d{2}:\\d{2})\\z"
+RECORD = "record"
+"""Column that says which kind of event a row is: one of the keys of ``EventContract.fields``, by its hub."""
+
+RFC_3339 = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:[.]\d{1,9})?(?:Z|[+-]\d{2}:\d{2})"
+"""A time with an offset, as a regular expression; Spark alone would also take one without, a date, or seconds."""
 _LARGEST = "1.7976931348623157E308D"
 
 _EXPECTED = {
@@ -74,7 +77,7 @@ class CheckedField:
         """SQL for ``value``."""
         text = f"try_cast({self.raw} AS STRING)"
         if self.field.type == "timestamp":
-            return f"CASE WHEN {text} RLIKE '{_RFC_3339}' THEN try_cast({text} AS TIMESTAMP) END"
+            return f"CASE WHEN {text} RLIKE {_WHOLE_TIME} THEN try_cast({text} AS TIMESTAMP) END"
         if self.field.default is not None:
             return f"CASE WHEN {self.is_absent} THEN '{self.field.default}' ELSE {text} END"
         return text if self.field.type == "string" else f"try_cast({self.raw} AS {self.field.type.upper()})"
@@ -192,6 +195,8 @@ def _is_finite(value: str) -> str:
     return f"abs({value}) <= {_LARGEST}"
 
 
+# Java's $ would also stand before a line end.
+_WHOLE_TIME = quoted(rf"^{RFC_3339}\z")
 _INSIDE = "schema_of_variant(x)"
 _FINITE_INSIDE = f"({_is_number(_INSIDE)} AND {_is_finite('try_cast(x AS DOUBLE)')})"
 _GOOD_INSIDE = {

@@ -10,23 +10,26 @@ from string import ascii_lowercase, ascii_uppercase
 
 from pegel.schemas import events
 from pegel.schemas.events import EventContract
-from pegel.streaming.ingest.checks import CheckedField, Fault, first_bad, first_missing
-
-RECORD = "record"
-"""Column that says which kind of event a row is: one of the keys of ``EventContract.fields``, by its hub."""
+from pegel.streaming.ingest.checks import RECORD, CheckedField, Fault, first_bad, first_missing
+from pegel.streaming.ingest.plain import PlainSql
 
 REASON = "reason"
 """Column with the reason code; null in a row that is fit to store."""
 
 ENVELOPE = ("schema_version", "event_type")
 
-# The reader's own leniency is switched off.
-_STRICT = "map('allowSingleQuotes', 'false', 'allowNonNumericNumbers', 'false')"
+# The reader's own leniency is switched off. What it could not read as a whole it still gives in part, perhaps from
+# another place of the text; then it names the text as broken.
+_STRICT = "map('allowSingleQuotes', 'false', 'allowNonNumericNumbers', 'false', 'columnNameOfCorruptRecord', 'broken')"
 # The body stands once in square and once in curly brackets. Whatever follows the object would have to close or continue
 # both, and nothing does; so no text after it is overlooked.
 _IN_SQUARE = "json_array_length(concat('[', text, ']')) = 1"
-_IN_CURLY = f"from_json(concat('{{\"\":', text, '}}'), 'STRUCT<``: MAP<STRING, %s>>', {_STRICT}).``"
-READ = f"CASE WHEN is_valid_utf8(text) AND {_IN_SQUARE} THEN {_IN_CURLY % 'VARIANT'} END"
+_OBJECT = "STRUCT<``: MAP<STRING, %s>, broken: STRING>"
+_IN_CURLY = (
+    f"transform(array(from_json(concat('{{\"\":', text, '}}'), '{_OBJECT}', {_STRICT})), "
+    "whole -> CASE WHEN whole.broken IS NULL THEN whole.`` END)[0]"
+)
+READ = f"CASE WHEN NOT plain AND is_valid_utf8(text) AND {_IN_SQUARE} THEN {_IN_CURLY % 'VARIANT'} END"
 """SQL: the keys of the event and their variants; null if it is no object, or one that no variant holds."""
 
 # Without brackets the reader is content with the first object. An object that is nested to the reader's very limit,
@@ -72,6 +75,7 @@ class ContractSql:
         }
         self._all = tuple((kind, checked) for kind, fields in self._fields.items() for checked in fields)
         self._tolerance_seconds = future_tolerance_seconds
+        self.plain = PlainSql(contract.versions, self._fields)
         self.columns = tuple(dict.fromkeys(checked.value for _, checked in self._all))
 
     def raws(self) -> list[str]:
@@ -96,7 +100,10 @@ class ContractSql:
         for kind, checked in self._all:
             value = f"CASE WHEN {_applies(kind, checked, _VERSION)} THEN {checked.value_of} END"
             sources.setdefault(checked.value, []).append(value)
-        values = [f"coalesce({', '.join(texts)}) AS {column}" for column, texts in sources.items()]
+        values = [
+            f"CASE WHEN plain THEN {self.plain.value_of(column)} ELSE coalesce({', '.join(texts)}) END AS {column}"
+            for column, texts in sources.items()
+        ]
         kinds = [f"{checked.kind_of} AS {checked.kind}" for _, checked in self._all if not checked.field.values]
         raws = ["version_raw", "type_raw", *(checked.raw for _, checked in self._all)]
         known = " + ".join(f"CAST({raw} IS NOT NULL AS INT)" for raw in raws)
@@ -115,16 +122,17 @@ class ContractSql:
             kind: first_missing((f, None if f.is_in_all_versions else f.is_in(_VERSION)) for f in fields)
             for kind, fields in self._fields.items()
         }
+        versions = ", ".join(map(str, self._versions))
         bad = {kind: first_bad(fields) for kind, fields in self._fields.items()}
         return [
             f"CASE WHEN size(unknown) > 0 THEN {kept_texts} END AS extra",
             "text IS NULL AS too_large",
-            "NOT is_valid_utf8(text) AS invalid_utf8",
-            f"{_malformed()} AS malformed",
-            f"NOT coalesce({_VERSION} IN ({', '.join(map(str, self._versions))}), false) AS unknown_version",
+            "NOT plain AND NOT is_valid_utf8(text) AS invalid_utf8",
+            f"CASE WHEN NOT plain THEN {_malformed()} END AS malformed",
+            f"NOT plain AND NOT coalesce({_VERSION} IN ({versions}), false) AS unknown_version",
             f"type_raw IS NOT NULL AND NOT ({right_type}) AS wrong_event_type",
-            f"{_by_record(missing)} AS missing",
-            f"coalesce({_by_record(bad)}, {self._other_case()}) AS bad",
+            f"CASE WHEN NOT plain THEN {_by_record(missing)} END AS missing",
+            f"CASE WHEN NOT plain THEN coalesce({_by_record(bad)}, {self._other_case()}) END AS bad",
         ]
 
     def reason(self) -> str:

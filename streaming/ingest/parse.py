@@ -65,9 +65,12 @@ class Parser:
         """
         rows = frame.select(*SOURCE, F.expr("coalesce(body, X'') AS body"), self._record)
         text = f"CASE WHEN octet_length(body) <= {events.MAX_EVENT_BYTES} THEN CAST(body AS STRING) END AS text"
-        rows = rows.selectExpr("*", text).selectExpr("*", f"{READ} AS read")
+        rows = rows.selectExpr("*", text)
         sql = self._sql
         # One step for each use of a column: Spark works out a step's columns once, and text within text repeatedly.
+        rows = rows.selectExpr("*", *sql.plain.reads())
+        rows = rows.selectExpr("*", f"{sql.plain.is_plain()} AS plain")
+        rows = rows.selectExpr("*", f"{READ} AS read")
         rows = rows.selectExpr("*", *sql.raws())
         rows = rows.selectExpr("*", *sql.kinds_and_values())
         rows = rows.selectExpr("*", sql.unknown())

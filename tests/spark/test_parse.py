@@ -1,6 +1,5 @@
 """The parser against a second reading of the rules in plain Python: every reason, every column, everything masked."""
 
-import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,18 @@ from equipment.event_frames import parsed
 from equipment.judged_events import LoggedEvent, judge
 from equipment.maskable_texts import maskable_texts
 from equipment.seeded_events import FEEDBACK, seeded_events
-from hypothesis import HealthCheck, Phase, given, settings
+from equipment.written_events import (
+    FEEDBACK_EVENT,
+    NOW,
+    PREDICTION,
+    Written,
+    drawn,
+    feedback,
+    rendered,
+    text,
+    with_raw,
+    without,
+)
 from hypothesis import strategies as st
 from pyspark.sql.functions import expr
 
@@ -22,27 +32,11 @@ from pegel.streaming.ingest.parse import Parser
 pytestmark = pytest.mark.spark
 
 ENQUEUED = datetime(2026, 11, 25, 3, 0, 0, 250_000, UTC)
-NOW = "2026-11-25T03:00:00.123456Z"
 EMAIL, KEY = "ada@example.org", "sk-abcDEF0123456789abcDEF"
-PREDICTION = {"event_id": "e1", "event_time": NOW, "model_name": "assistant", "model_version": "1"}
-FEEDBACK_EVENT = {"feedback_id": "f1", "event_id": "e1", "prediction_time": NOW, "feedback_time": NOW}
 OWN = {
     hub: [name for name in TABLES[hub].names if name not in {"batch_id", "hub", "partition", "offset", "enqueued_time"}]
     for hub in ("predictions", "feedback")
 }
-
-
-def text(**changes):
-    return json.dumps(PREDICTION | changes).encode()
-
-
-def with_raw(name, written):
-    """A good prediction with one more field, written as it stands here."""
-    return f'{json.dumps(PREDICTION)[:-1]}, "{name}": {written}}}'.encode()
-
-
-def without(name):
-    return json.dumps({key: value for key, value in PREDICTION.items() if key != name}).encode()
 
 
 GOOD = [
@@ -105,6 +99,7 @@ REFUSED = {
         text()[:-1] + b', "event_id": "again"}', text()[:-1] + b', "\\u0065vent_id": "again"}',
         text()[:-1] + b', "mine": {"a": 1, "a": 2}}', text()[:-1] + b', "mine": 1, "mine": 1}',
         text()[:-1] + b', "mine": [[{"b": {"a": 1, "\\u0061": 1}}]]}', text()[:-1] + b', "\\ud83d": 1, "\\ude42": 1}',
+        with_raw("mine", '{"b": {"a": 1, "a": 2}}, "": ' + text().decode()),
         with_raw("mine", r'{"a": "\\ud83d", "a": "\ud83d\ude42"}'), text(schema_version=2)[:-1] + b', "event_id": "x"}',
     ],
     names.UNKNOWN_VERSION: [
@@ -159,10 +154,6 @@ REFUSED = {
 }  # fmt: skip
 
 
-def feedback(**changes):
-    return json.dumps(FEEDBACK_EVENT | changes).encode()
-
-
 GOOD_FEEDBACK = [
     feedback(),
     feedback(kind=None, label=f"to {EMAIL}", source=KEY, mine={"who": EMAIL}),
@@ -187,21 +178,6 @@ REFUSED_FEEDBACK = {
         feedback(prediction_time="2027-01-01T00:00:00Z"), feedback(feedback_time="2027-01-01T00:00:00Z"),
     ],
 }  # fmt: skip
-
-
-class Written(str):
-    """A piece of JSON that stands as it is."""
-
-
-def rendered(value):
-    """JSON in which an object is a list of pairs, so that a key may come twice, and a number is as it was written."""
-    if isinstance(value, Written):
-        return str(value)
-    if isinstance(value, tuple):
-        return "{" + ",".join(f"{json.dumps(key)}:{rendered(one)}" for key, one in value) + "}"
-    if isinstance(value, list):
-        return f"[{','.join(map(rendered, value))}]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 digits = st.text("0123456789", min_size=1, max_size=45)
@@ -236,21 +212,6 @@ def bodies(draw):
         at = draw(st.integers(0, len(body)))
         body = body[:at] + draw(st.binary(max_size=3)) + body[at + draw(st.integers(0, 3)) :]
     return ("predictions" if base is PREDICTION else "feedback"), body
-
-
-def drawn(strategy, examples):
-    found = []
-
-    @given(strategy)
-    @settings(
-        max_examples=examples, derandomize=True, database=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    def collect(value):
-        found.append(value)
-
-    collect()
-    return found
 
 
 def logged(bodies_by_hub):
@@ -340,6 +301,9 @@ def second_version():
 def test_versions_are_read_side_by_side_and_a_new_one_is_data(spark):
     whole = {"schema_version": 2, "gen_ai.prompt": "hi", "latency_s": 0.5}
     cases = [
+        (text(input="hi", latency_ms=2), (None, "hi", 2.0, None, None)),
+        (text(schema_version=1, input="hi", gen=1), (None, "hi", None, None, {"gen": "1"})),
+        (text(**whole), (None, "hi", 0.5, "none", None)),
         (text(input="hi", tenant="a"), (None, "hi", None, None, {"tenant": "a"})),
         (
             text(**{"gen_ai.prompt": 5, "latency_s": "x", "Tenant": 1}),
