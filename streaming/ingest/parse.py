@@ -12,7 +12,8 @@ from pegel.conf.settings import Settings
 from pegel.schemas import events
 from pegel.schemas.events import CONTRACT, FEEDBACK, PREDICTION, EventContract
 from pegel.schemas.partials import BACKFILL_HUB
-from pegel.streaming.ingest.contract import READ, REASON, RECORD, ContractSql
+from pegel.streaming.ingest.checks import RECORD
+from pegel.streaming.ingest.contract import READ, REASON, ContractSql
 from pegel.streaming.ingest.privacy import TOGETHER, check_key, privacy_steps
 
 __all__ = ["FEEDBACK", "PREDICTION", "REASON", "RECORD", "SOURCE", "Parser"]

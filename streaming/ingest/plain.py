@@ -112,7 +112,7 @@ class PlainSql:
     def value_of(self, column: str) -> str:
         """The value of a column of the table, in a plain event."""
         values = [_of(kind, f) for kind, fields in self._fields.items() for f in fields if f.value == column]
-        return f"coalesce({', '.join(values)})"
+        return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
     def _read(self, kind: str, fields: Sequence[CheckedField]) -> str:
         in_version = ((v, [f.field for f in fields if f.is_in_version(v)]) for v in self._versions)
