@@ -2,8 +2,8 @@ r"""Plain events: how one is recognised, and how it is read at once. Pure: a con
 
 Nearly every event is written as its producer's JSON library writes good ones. Finding out for each field what was
 written, as :mod:`pegel.streaming.ingest.contract` does, costs several times as much as reading such an event. So there
-is a *certificate*: a regular expression that a body matches as a whole only if the event is good but for its times.
-What it says is narrower than the rules: an event without a certificate is not bad, it goes the long way.
+is a *certificate*: a regular expression that a body matches as a whole only if the event is good, but for what its
+values tell. It is narrower than the rules: an event without a certificate is not bad, it goes the long way.
 
 Why the certificate is right:
 
@@ -18,7 +18,7 @@ Why the certificate is right:
 - What is repeated and not a single character is repeated possessively: the search goes forward only, and in a loop,
   however long a text is.
 
-The rest only the values tell: how many characters a text has, that a time exists (there is no 30 February), and that no
+Only the values tell how many characters a text has, that a time exists (there is no 30 February), and that no
 key of a map comes twice.
 """
 
