@@ -22,7 +22,8 @@ from pegel.schemas.masking_secrets import SECRET_FAMILIES
 FAMILIES = (*SECRET_FAMILIES, NUMBER_FAMILY)
 
 SIGNS = (
-    "[0-9@%=:I](?:(?<=[@%])|(?<=A[KS]I)A|(?<=PRI)VATE"
+    # Spelt out: Java asks for each range of a class in a call of its own, and this is asked at every character.
+    "[0123456789@%=:I](?:(?<=[@%])|(?<=A[KS]I)A|(?<=PRI)VATE"
     r"""|(?<=[dDnNtTyY'" \t\\][=:])|(?<=:)[0-9A-Fa-f]{0,4}:"""
     "|(?<=[0-9])(?:(?<=[^ ]{10}[0-9])|[^ ]{10}|(?<=[A-Za-z]{2}[0-9])[0-9]|[.][0-9]{1,3}[.][0-9]"
     rf"|(?:(?:[^0-9A-Za-z]{{0,3}}|{HARD_SPACE})[0-9]){{6}}))"
