@@ -1,7 +1,6 @@
 """The arguments that every job takes, and how a job ends. Edge."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pegel.conf.loading import load_settings
 from pegel.conf.settings import Settings
 from pegel.errors import PegelError
+from pegel.jobs.wiring.log_lines import log_to_standard_error, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> JobArg
     """Read the arguments and the settings, and set up the log on standard error."""
     # Words and options may come in any order.
     options = parser.parse_intermixed_args(argv)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("azure", "uamqp", "httpx", "httpx2", "py4j", "alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_standard_error()
     return JobArguments(load_settings(options.config, options.overrides), options.available_now, options)
 
 
@@ -49,7 +47,7 @@ def exit_with(main: Callable[[], int | None]) -> None:
     try:
         raise SystemExit(main() or 0)
     except PegelError as error:
-        sys.stderr.write(f"pegel: {error}\n")
+        sys.stderr.write(f"pegel: {visible(str(error))}\n")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

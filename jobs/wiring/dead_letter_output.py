@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pegel.jobs.wiring.log_lines import visible
 from pegel.schemas.dead_letters import DeadLetter, RequeueState
 from pegel.tables.requeue import RequeueReport
 
@@ -35,8 +36,8 @@ def as_table(letters: Sequence[DeadLetter]) -> str:
 
 def shown(letter: DeadLetter, body: str | None) -> str:
     """All that is known of one, and its masked body."""
-    lines = [f"{name}: {_visible(str(value))}" for name, value in _document(letter).items()]
-    kept = "(no body was kept: requeue reads it from the hub)" if body is None else _visible(body)
+    lines = [f"{name}: {visible(str(value))}" for name, value in _document(letter).items()]
+    kept = "(no body was kept: requeue reads it from the hub)" if body is None else visible(body)
     return "\n".join([*lines, "body:", kept, "", ""])
 
 
@@ -87,19 +88,9 @@ def _cells(letter: DeadLetter) -> tuple[str, ...]:
     last = f" ({letter.requeues[-1].value})" if letter.requeues else ""
     return (
         letter.enqueued_time.isoformat(sep=" ", timespec="seconds"),
-        _visible(str(letter.place)),
-        _visible(letter.reason),
+        visible(str(letter.place)),
+        visible(letter.reason),
         "-" if letter.characters is None else str(letter.characters),
         f"{sent}{last}",
-        _visible(letter.detail or ""),
+        visible(letter.detail or ""),
     )
-
-
-def _visible(text: str) -> str:
-    r"""The text with every control and other unprintable character as an escape.
-
-    Example:
-        >>> print(_visible("größe \x1b[31m\n\u202e"))
-        größe \x1b[31m\n\u202e
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
