@@ -21,13 +21,16 @@ from pegel.schemas.masking_secrets import SECRET_FAMILIES
 
 FAMILIES = (*SECRET_FAMILIES, NUMBER_FAMILY)
 
-SIGNS = (
-    # Spelt out: Java asks for each range of a class in a call of its own, and this is asked at every character.
-    "[0123456789@%=:I](?:(?<=[@%])|(?<=A[KS]I)A|(?<=PRI)VATE"
+# Characters are spelt out, since Java asks for each range of a class in a call of its own, at every character.
+_SIGN = "0123456789@%=:I"
+_OTHERS = "".join(re.escape(chr(code)) for code in range(0x20, 0x7F) if chr(code) not in _SIGN)
+_TELLS = (
+    "(?:(?<=[@%])|(?<=A[KS]I)A|(?<=PRI)VATE"
     r"""|(?<=[dDnNtTyY'" \t\\][=:])|(?<=:)[0-9A-Fa-f]{0,4}:"""
     "|(?<=[0-9])(?:(?<=[^ ]{10}[0-9])|[^ ]{10}|(?<=[A-Za-z]{2}[0-9])[0-9]|[.][0-9]{1,3}[.][0-9]"
     rf"|(?:(?:[^0-9A-Za-z]{{0,3}}|{HARD_SPACE})[0-9]){{6}}))"
 )
+SIGNS = rf"\A(?:[{_OTHERS}]+|[^{_SIGN}]|[{_SIGN}](?!{_TELLS}))*+[{_SIGN}]"
 """What every text with a match holds, to be found in one pass that stops at few characters: the sign of an e-mail
 address, the beginning of an AWS or a private key, a name that gets a value, or a digit within a long word, after two
 letters, or among six others, or as an IP address has it."""
