@@ -18,6 +18,7 @@ _DIRECTIONS = {
     "skew": "its shape leans to the other side",
     "tails": "its tails changed",
 }
+_STARTS = "starts by itself, or where webhook.mode is propose once it is approved"
 _LISTED = 5
 _NAME_LENGTH = 80
 
@@ -27,7 +28,7 @@ def opened(
 ) -> tuple[str, str]:
     """Title and message of an incident that a block opened."""
     elsewhere = f" It also rang in {_listed(other_segments)}." if other_segments else ""
-    after = "If they do, a retraining starts by itself." if may_retrain else "If they do, a person has to look."
+    after = f"If they do, a retraining {_STARTS}." if may_retrain else "If they do, a person has to look."
     return (
         f"{_kind(incident)} in {_version(incident)}: {_listed(incident.columns)}",
         f"{_what(incident, loudest)}{elsewhere} {_trust(loudest)} The windows of this evidence confirm or retract it "
@@ -39,8 +40,7 @@ def confirmed(incident: Incident, loudest: Verdict, action: Action, quiet_blocks
     """Title and message of an incident that the final windows confirmed."""
     closes = f"The incident closes by itself after {quiet_blocks} quiet blocks in a row"
     if action is Action.RETRAIN:
-        how = "starts by itself, or where webhook.mode is propose once it is approved"
-        after = f"A retraining {how}. {closes}, once the new model has proven itself."
+        after = f"A retraining {_STARTS}. {closes}, once the new model has proven itself."
     elif incident.rule.action is Action.RETRAIN:
         after = f"Nothing is retrained by itself while the bound is uncalibrated: a person has to decide. {closes}."
     else:
