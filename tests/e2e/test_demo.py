@@ -138,3 +138,12 @@ def test_demo_whose_webhook_was_down_closes_its_loop_by_the_reconciler(tmp_path:
     (started,) = {row["call_id"] for row in tables.read("webhook_calls") if row["run_id"]}
     (rule,) = {row["alert_rule"] for row in tables.read("webhook_calls") if row["call_id"] == started}
     assert rule == RECONCILED
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(LIMIT_SECONDS + 350)
+def test_demo_whose_drift_comes_and_goes_retrains_once(tmp_path: Path) -> None:
+    code, told, output = run_demo(tmp_path / "run", "--fault", "flapping", "--limit", str(LIMIT_SECONDS))
+    assert (code, told["state"]) == (0, "CLOSED"), output
+    assert told["retrain_runs"] == 1
+    assert told["events_sent"] == told["events_stored"] + told["dead_letters"] + told["duplicates"]
