@@ -18,13 +18,22 @@ _NEVER = tuple(
     for text in (
         "169.254.0.0/16",  # link-local: metadata and tokens, on every cloud
         "fe80::/10",
+        "fec0::/10",  # site-local: given up, and still routed where it was set up
+        "64:ff9b:1::/48",  # NAT64 of one's own: what stands in it depends on the network
         "fd00:ec2::254/128",
         "168.63.129.16/32",  # Azure's own services on a virtual machine; the address looks public
         "0.0.0.0/8",
         "::/128",
     )
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_WITH_IPV4_AT_THE_END = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "64:ff9b::/96",  # NAT64
+        "::ffff:0:0:0/96",  # SIIT
+        "::/96",  # IPv4-compatible
+    )
+)
 
 
 class ForbiddenAddressError(OutsideError):
@@ -77,7 +86,9 @@ def _inside(address: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for: what it leads to is what counts."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    if address.is_loopback or address.is_unspecified:
+        return address
+    if any(address in network for network in _WITH_IPV4_AT_THE_END):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)

@@ -31,8 +31,14 @@ def send_approval(url: str, key: bytes, incident_id: str, by: str) -> str:
         SettingsError: if the URL is neither https nor on this machine.
         OutsideError: if the webhook cannot be reached, or does not take the approval.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        msg = f"--url {url!r} is no URL: {error}"
+        raise SettingsError(msg) from None
+    here = parts.hostname in _LOOPBACK
+    if parts.scheme != "https" and not (parts.scheme == "http" and here):
         msg = f"--url {url!r} has to be https, or http on this machine, since an approval is nobody else's to read"
         raise SettingsError(msg)
     body = json.dumps({"type": APPROVAL_TYPE, "data": {"incident_id": incident_id, "by": by}}).encode()
@@ -43,9 +49,10 @@ def send_approval(url: str, key: bytes, incident_id: str, by: str) -> str:
             content=body,
             headers={"Content-Type": "application/json", **headers},
             timeout=_SECONDS,
+            trust_env=not here,  # a proxy would carry what is for this machine alone
         )
         said = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         msg = f"the webhook at {url} could not be reached: {type(error).__name__}: {error}"
         raise OutsideError(msg) from error
     detail = str(said.get("detail", "no reason given")) if isinstance(said, dict) else "no reason given"

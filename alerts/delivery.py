@@ -67,6 +67,7 @@ class Dispatcher:
         self._trail = trail
         self._audit_heads = audit_heads
         self._outboxes: dict[str, Outbox] | None = None
+        self._last_told: dict[tuple[str, str], datetime] = {}
         self._version = -1
         self._highest_batch = -1
 
@@ -117,7 +118,7 @@ class Dispatcher:
         now = self._now()
         due = outbox.due(now, ignore_backoff=ignore_backoff)
         heads = self._heads() if due else None
-        due = [{**alert, "audit_heads": heads, "told_at": self._told_at(alert, now)} for alert in due]
+        due = [{**alert, "audit_heads": heads, "told_at": self._told_at(sink, alert, now)} for alert in due]
         for portion in sink.chunks(due):
             claims = outbox.claim(portion, self._now(), heads)
             self._tables.append("deliveries", claims)
@@ -135,11 +136,21 @@ class Dispatcher:
                 outbox.hold(portion, self._now(), stopped.retry_after_seconds)
                 return
 
-    def _told_at(self, alert: Alert, now: datetime) -> datetime | None:
-        """When it is told, if that is long after it was decided: what looks back two days has to find it as of now."""
+    def _told_at(self, sink: Sink, alert: Alert, now: datetime) -> datetime | None:
+        """When it is told, if that is long after it was decided: what looks back two days has to find it as of now.
+
+        What follows in the same incident must not seem older, or what it replaces would outlast it.
+        """
         decided: datetime | None = alert.get("decided_time")
-        late = decided is not None and (now - decided).total_seconds() >= self._repeat_seconds
-        return now if late else None
+        if decided is None:
+            return None
+        incident = (sink.name, alert["incident_id"])
+        late = (now - decided).total_seconds() >= self._repeat_seconds
+        overtaken = incident in self._last_told and decided <= self._last_told[incident]
+        if not (late or overtaken):
+            return None
+        self._last_told[incident] = now
+        return now
 
     def _heads(self) -> str | None:
         try:
@@ -189,7 +200,7 @@ def _send(sink: Sink, alerts: list[Alert]) -> Iterator[tuple[list[Alert], str | 
     while left:
         part = left.pop()
         try:
-            yield part, sink.send(part)
+            yield part, _sent(sink, part)
         except DeliveryError as error:
             if not error.content:
                 yield [alert for later in reversed([*left, part]) for alert in later], error
@@ -199,3 +210,13 @@ def _send(sink: Sink, alerts: list[Alert]) -> Iterator[tuple[list[Alert], str | 
                 continue
             middle = len(part) // 2
             left += [part[middle:], part[:middle]]
+
+
+def _sent(sink: Sink, alerts: list[Alert]) -> str:
+    try:
+        return sink.send(alerts)
+    except DeliveryError:
+        raise
+    except Exception as error:  # whatever a library raises, the attempt has failed, and the next one has to wait
+        msg = f"the sink {sink.name} failed: {type(error).__name__}: {error}"
+        raise DeliveryError(msg) from error

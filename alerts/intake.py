@@ -34,6 +34,8 @@ _LEADS_TO: dict[Mode, tuple[Outcome, str]] = {
 }
 """What a call that is right leads to."""
 
+HAS_BEGUN = "the retraining of this incident has begun already"
+
 _TAKEN = (Outcome.PROPOSED, Outcome.STORED, Outcome.STARTED, Outcome.FAILED)
 
 
@@ -81,6 +83,11 @@ class Intake:
         self._proposed: dict[str, WebhookCall] = {}
         self._taken: dict[str, str] = {}
         self._recall()
+
+    @property
+    def how_many_wait(self) -> int:
+        """Without waiting itself, whatever is being written: a probe must never stand in a queue."""
+        return len(self._waiting)
 
     @property
     def waiting(self) -> list[WebhookCall]:
@@ -140,6 +147,8 @@ class Intake:
             reason = self.why_not(call)
             if reason is not None:
                 return Accepted(409, Outcome.IGNORED, reason)
+            if self.has_begun(call):
+                return Accepted(200, Outcome.DUPLICATE, HAS_BEGUN)
             detail = f"approved by {approval.by}"
             self._record(APPROVAL, call, Outcome.STORED, None, detail)
             self._write(call, Outcome.STORED, None, detail)
@@ -150,7 +159,7 @@ class Intake:
     def overlooked(self, before: datetime) -> list[WebhookCall]:
         """The calls that should have come: about incidents that ask for a retraining and have got none.
 
-        Who only observes misses none.
+        Who only observes misses none, nor does who lets no call start anything.
 
         Args:
             before: only what was decided by then; later ones may still be on their way.
@@ -158,7 +167,7 @@ class Intake:
         Raises:
             OutsideError: if a table cannot be read.
         """
-        if self._mode == "observe":
+        if self._mode == "observe" or not self._rules:
             return []
         columns = "alert_id, incident_id, model, sequence, state, action, decided_time"
         latest: dict[str, Mapping[str, Any]] = {}
@@ -177,6 +186,11 @@ class Intake:
                 and incident_id not in self._taken
                 and incident_id not in begun
             ]
+
+    def has_begun(self, call: WebhookCall) -> bool:
+        """Whether the table ``retrainings`` knows one for this incident, whoever started it."""
+        rows = self._tables.read("retrainings", "SELECT incident_id FROM t")
+        return any(row["incident_id"] == call.incident_id for row in rows)
 
     def why_not(self, call: WebhookCall) -> str | None:
         """Why the table ``alerts`` does not ask for this retraining (any more); None if it does."""
@@ -214,8 +228,10 @@ class Intake:
         if call.incident_id in self._taken:
             return (
                 Outcome.DUPLICATE,
-                f"call {self._taken[call.incident_id]} has started the retraining of this incident",
+                f"call {self._taken[call.incident_id]} has taken up the retraining of this incident",
             )
+        if self.has_begun(call):
+            return Outcome.DUPLICATE, HAS_BEGUN
         return _LEADS_TO[self._mode]
 
     def _record(self, action: str, call: WebhookCall, outcome: Outcome, run_id: str | None, detail: str) -> None:
@@ -230,7 +246,7 @@ class Intake:
         self._known[call.call_id] = outcome
         if outcome in ENDED:
             self._waiting.pop(call.call_id, None)
-        elif outcome is Outcome.PROPOSED:
+        elif outcome is Outcome.PROPOSED and self._mode != "auto":
             self._proposed[call.incident_id] = call
         else:
             self._waiting[call.call_id] = call

@@ -89,8 +89,8 @@ class Outbox:
     Args:
         sink: its name.
         backoff: when to try again, and when to give up.
-        repeat_seconds: how long after the last transition of an open incident was taken it is sent once more, under the
-            same ``alert_id``; None never.
+        repeat_seconds: how long after the last transition of an open incident was taken, or given up, it is sent once
+            more, under the same ``alert_id``; None never.
     """
 
     def __init__(self, sink: str, backoff: Backoff, repeat_seconds: float | None = None) -> None:
@@ -100,7 +100,7 @@ class Outbox:
         self._waiting: dict[str, _Entry] = {}
         self._ended: set[str] = set()
         self._attempts: dict[str, int] = {}
-        self._taken_at: dict[str, datetime] = {}
+        self._ended_at: dict[str, datetime] = {}
         self._latest: dict[str, Alert] = {}
         self._hold_until = _ALWAYS
 
@@ -124,8 +124,8 @@ class Outbox:
             self._waiting.pop(alert_id, None)
         for row in rows:
             self._attempts[row["alert_id"]] = max(row["attempt"], self._attempts.get(row["alert_id"], 0))
-            if row["state"] == DeliveryState.SENT:
-                self._taken_at[row["alert_id"]] = max(row["at"], self._taken_at.get(row["alert_id"], _ALWAYS))
+            if row["state"] in _ENDED:
+                self._ended_at[row["alert_id"]] = max(row["at"], self._ended_at.get(row["alert_id"], _ALWAYS))
             entry = self._waiting.get(row["alert_id"])
             if entry is None:
                 continue
@@ -195,8 +195,8 @@ class Outbox:
             return
         for alert in self._latest.values():
             alert_id = alert["alert_id"]
-            taken_at = self._taken_at.get(alert_id)
-            if taken_at is None or now - taken_at < self._repeat or alert["state"] not in _OPEN:
+            ended_at = self._ended_at.get(alert_id)
+            if ended_at is None or now - ended_at < self._repeat or alert["state"] not in _OPEN:
                 continue
             if alert_id not in self._waiting:
                 attempt = self._attempts[alert_id]
@@ -211,8 +211,7 @@ class Outbox:
             alert_id = alert["alert_id"]
             self._attempts[alert_id] = self._waiting.pop(alert_id).attempt
             self._ended.add(alert_id)
-            if state is DeliveryState.SENT or alert_id in self._taken_at:
-                self._taken_at[alert_id] = now
+            self._ended_at[alert_id] = now
         return rows
 
     def _row(self, alert: Alert, state: DeliveryState, now: datetime, detail: str | None) -> Row:

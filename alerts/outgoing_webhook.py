@@ -87,7 +87,7 @@ class WebhookSink:
 
     def _post(self, body: bytes, signature: dict[str, str]) -> httpx.Response:
         port = self._url.port or (443 if self._url.scheme == "https" else 80)
-        address = allowed_address(self._url.host, port, self._settings.allowed_networks)
+        address = allowed_address(self._url.raw_host.decode("ascii"), port, self._settings.allowed_networks)
         if self._url.scheme == "http" and not address.is_loopback:
             msg = f"{_SECTION}.url is http, which is for this machine alone; {self._url.host} is {address}"
             raise SettingsError(msg)

@@ -34,14 +34,24 @@ class PastRetrainings:
         """
         calls = self._of("webhook_calls", "outcome, received_at", call)
         states = self._of("retrainings", "state, at", call)
-        starts = {row["incident_id"]: row["received_at"] for row in calls if row["outcome"] == Outcome.STARTED}
         # A run that was started writes its first row some minutes later, and one on a schedule has no call.
-        starts |= {row["incident_id"]: row["at"] for row in states if row["state"] == Outcome.STARTED}
-        ends = {row["incident_id"]: row["at"] for row in states if row["state"] in ENDED}
-        # A person may have begun another attempt.
+        starts = _newest(
+            *((row["incident_id"], row["received_at"]) for row in calls if row["outcome"] == Outcome.STARTED),
+            *((row["incident_id"], row["at"]) for row in states if row["state"] == Outcome.STARTED),
+        )
+        ends = _newest(*((row["incident_id"], row["at"]) for row in states if row["state"] in ENDED))
+        # Another attempt may have begun since.
         ends = {incident: at for incident, at in ends.items() if at >= starts.get(incident, at)}
         return hold(starts, ends, self._now(), self._guards)
 
     def _of(self, table: str, columns: str, call: WebhookCall) -> list[Mapping[str, Any]]:
         rows = self._tables.read(table, f"SELECT incident_id, model, {columns} FROM t")
         return [row for row in rows if row["model"] == call.model and row["incident_id"] != call.incident_id]
+
+
+def _newest(*times: tuple[str, datetime]) -> dict[str, datetime]:
+    """Incident -> the newest of its times; rows come in no order, and an incident may have several attempts."""
+    found: dict[str, datetime] = {}
+    for incident, at in times:
+        found[incident] = max(at, found.get(incident, at))
+    return found

@@ -15,7 +15,7 @@ from azure.core.exceptions import AzureError
 
 from pegel.alerts.call_records import Outcome
 from pegel.alerts.guards import Hold
-from pegel.alerts.intake import Intake
+from pegel.alerts.intake import HAS_BEGUN, Intake
 from pegel.alerts.outbox import Backoff
 from pegel.alerts.webhook_call import WebhookCall
 from pegel.conf.settings import DatabricksSettings
@@ -114,6 +114,8 @@ class RetrainQueue:
         self._now = now
         self._held = held
         self._tries: dict[str, tuple[int, datetime]] = {}
+        self._runs: dict[str, tuple[str, str]] = {}
+        """Call -> model and run of what has started and is not on record yet."""
         self.held_back: set[str] = set()
         """The calls that were not tried when they were last due, since something holds their retraining back."""
 
@@ -128,17 +130,14 @@ class RetrainQueue:
 
     def _try(self, call: WebhookCall, tries: int) -> None:
         try:
-            reason = self._intake.why_not(call)
-            if reason is not None:
-                self._intake.record(call, Outcome.IGNORED, None, reason)
-                return
-            hold = self._held(call)
-            self.held_back.discard(call.call_id)
-            if hold is not None:
-                self._wait(call, tries - 1, hold)
-                return
-            run_id = self._start(call.incident_id)
+            if call.call_id not in self._runs:
+                if not self._may_start(call, tries):
+                    return
+                self._runs[call.call_id] = (call.model, self._start(call.incident_id))
+            # What has started is only written down, however often that fails, whatever has changed since.
+            run_id = self._runs[call.call_id][1]
             self._intake.record(call, Outcome.STARTED, run_id, "the retraining has started")
+            del self._runs[call.call_id]
             _log.info("incident %s: retraining run %s has started", call.incident_id, run_id)
         except Exception as error:  # nothing may end the one thread that starts retrainings
             wait = self._backoff.delay_seconds(tries)
@@ -149,10 +148,24 @@ class RetrainQueue:
             if tries & (tries - 1) == 0:
                 self._record_failure(call, said[:_DETAIL_LENGTH])
 
-    def _wait(self, call: WebhookCall, tries: int, hold: Hold) -> None:
-        self._tries[call.call_id] = (tries, min(hold.until, self._now() + timedelta(seconds=LOOK_AGAIN_SECONDS)))
+    def _may_start(self, call: WebhookCall, tries: int) -> bool:
+        self.held_back.discard(call.call_id)
+        reason = self._intake.why_not(call)
+        if reason is not None:
+            self._intake.record(call, Outcome.IGNORED, None, reason)
+            return False
+        if self._intake.has_begun(call):
+            self._intake.record(call, Outcome.DUPLICATE, None, HAS_BEGUN)
+            return False
+        soon = self._now() + timedelta(seconds=LOOK_AGAIN_SECONDS)
+        unrecorded = call.model in {model for model, _ in self._runs.values()}
+        hold = Hold("another one has started and is not on record yet", soon) if unrecorded else self._held(call)
+        if hold is None:
+            return True
+        self._tries[call.call_id] = (tries - 1, min(hold.until, soon))
         self.held_back.add(call.call_id)
         self._intake.record(call, Outcome.STORED, None, f"it waits: {hold.reason}")
+        return False
 
     def _record_failure(self, call: WebhookCall, detail: str) -> None:
         try:

@@ -79,7 +79,7 @@ def create_app(
 
     @app.get("/health")
     async def _health() -> Health:
-        return Health(status="ok", waiting=len(intake.waiting))
+        return Health(status="ok", waiting=intake.how_many_wait)
 
     @app.post(AZURE, status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=TAKES)
     async def _azure(request: Request) -> JSONResponse:

@@ -86,7 +86,9 @@ def parse_event(body: bytes) -> WebhookCall:
     if not isinstance(kind, str) or not kind.startswith(TYPE_PREFIX):
         raise CallError(f"the body is not of a type {TYPE_PREFIX}…, as the sink webhook of pegel deliver sends them")
     alert_id, incident_id, model = (_short_text(data, name, "data") for name in ("alert_id", "incident_id", "model"))
-    state = kind.removeprefix(TYPE_PREFIX)[:LONGEST_FIELD].encode("utf-8", "replace").decode("utf-8")
+    state = kind.removeprefix(TYPE_PREFIX)
+    if state not in set(AlertState):
+        raise CallError(f"the type ends in no state of an incident: {', '.join(AlertState)}")
     condition = FIRED if state == AlertState.CONFIRMED else state
     return WebhookCall(call_key(alert_id, condition), alert_id, condition, SIGNED, model, incident_id)
 

@@ -30,9 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SettingsError(msg)
     key = decode_secret(settings.approver_secrets[0].read(), _SECRETS)
     url = options.url or f"http://127.0.0.1:{settings.port}"
-    said = send_approval(url, key, options.incident, options.by or getpass.getuser())
+    said = send_approval(url, key, options.incident, options.by or _user())
     sys.stdout.write(f"incident {options.incident}: {said}\n")
     return 0
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        msg = "the user of this machine has no name; give that of who approves with --by"
+        raise SettingsError(msg) from None
 
 
 if __name__ == "__main__":

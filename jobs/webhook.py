@@ -1,5 +1,6 @@
 """Take the calls of Azure's action group and start retrainings: ``pegel webhook --config FILE``."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -25,6 +26,8 @@ from pegel.tables.access import open_tables
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
+log = logging.getLogger(__name__)
+
 WRITER = "webhook"
 """Of its audit table."""
 
@@ -41,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.available_now:
         return start_waiting(settings)
     tokens = ActionGroupCheck(settings.webhook)
+    if settings.webhook.mode == "propose" and not settings.webhook.approver_secrets:
+        log.warning(
+            "webhook.mode is propose and webhook.approver_secrets is empty: no retraining can be approved here, "
+            "each has to be started by hand with pegel retrain --incident"
+        )
     taken = listen(settings.webhook.host, settings.webhook.port, "webhook")
     serve(build_app(settings, tokens), taken, "webhook")
     return 0

@@ -68,7 +68,8 @@ def test_redirect_is_no_success_and_is_not_followed(receiver, outgoing, row, sta
         "0.0.0.0", "224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fc00::1",
         "fd00:ec2::254",
         "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
-        "64:ff9b::7f00:1", "2001:0:4136:e378:8000:63bf:5601:5601",
+        "64:ff9b::7f00:1", "64:ff9b:1::a9fe:a9fe", "::a9fe:a9fe", "::ffff:0:a9fe:a9fe", "fec0::a",
+        "2001:0:4136:e378:8000:63bf:5601:5601",
     ],
 )  # fmt: skip
 def test_address_that_is_not_public_is_refused_however_it_is_written(address):
@@ -81,7 +82,18 @@ def test_public_address_is_taken(address):
 
 
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "::ffff:169.254.169.254", "168.63.129.16", "fe80::1", "0.0.0.0"]
+    "address",
+    [
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "168.63.129.16",
+        "fe80::1",
+        "0.0.0.0",
+        "fec0::a",
+        "::a9fe:a9fe",
+        "::ffff:0:a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
+    ],
 )
 def test_no_setting_opens_the_way_to_the_tokens_of_this_machine(address):
     everything = [ipaddress.ip_network(network) for network in ("0.0.0.0/0", "::/0")]

@@ -576,3 +576,81 @@ def test_a_second_incident_waits_for_the_end_of_the_first_retraining_and_for_the
     assert queue.step() is None
     assert (jobs.asked, queue.held_back) == (["i1", "i2"], set())
     assert tables.outcomes == ["stored", "started", "stored", "stored", "stored", "started"]
+
+
+def retraining(incident: str, state: str, at: datetime, attempt: int = 1) -> dict[str, Any]:
+    return {"incident_id": incident, "model": "assistant", "state": state, "at": at, "attempt": attempt}
+
+
+def test_each_attempt_of_a_retraining_counts_in_whatever_order_its_rows_are_read():
+    bounds, week = Guards(timedelta(hours=6), daily_cap=3, run_limit=timedelta(hours=6)), timedelta(days=7)
+    call = parse_call(body())
+    rows = [
+        *(retraining("scheduled-1", state, NOON - week) for state in ("started", "rejected")),
+        retraining("scheduled-1", "started", NOON, attempt=2),
+    ]
+    ended = [*rows, retraining("scheduled-1", "rejected", NOON + timedelta(hours=1), attempt=2)]
+    for some, after, reason in ((rows, 1, "has not ended"), (ended, 2, "cooldown"), (ended, 8, None)):
+        for order in (some, some[::-1]):
+            tables = MemoryTables(alert())
+            tables.rows["retrainings"] = order
+            found = PastRetrainings(tables, bounds, lambda after=after: NOON + timedelta(hours=after)).hold(call)
+            assert (found is None) if reason is None else reason in found.reason
+
+
+def test_a_retraining_that_a_person_began_is_not_started_by_a_call_nor_by_an_approval():
+    tables, jobs, clock = MemoryTables(alert()), Jobs(), Clock()
+    intake, queue = make(tables, jobs, clock)
+    intake.accept(body())
+    tables.rows["retrainings"] = [retraining("i1", "started", clock.now)]
+    queue.step()
+    assert (jobs.asked, tables.outcomes, queue.step()) == ([], ["stored", "duplicate"], None)
+    assert intake.accept(body(alert="alert-2")).outcome is Outcome.DUPLICATE
+    asking, _ = proposing(MemoryTables(alert()), jobs, clock)
+    asking.accept(body())
+    asking._tables.rows["retrainings"] = [retraining("i1", "started", clock.now)]
+    assert asking.approve(Approval("i1", "Ada")).outcome is Outcome.DUPLICATE
+
+
+def test_a_run_that_could_not_be_recorded_is_started_once_and_holds_the_others_of_its_model_back():
+    tables, jobs, clock = MemoryTables(alert(), alert(incident="i2")), Jobs(), Clock()
+    intake, queue = make(tables, jobs, clock)
+    intake.accept(body())
+    intake.accept(body(alert="alert-2", incident="i2"))
+
+    def start(incident: str) -> str:
+        tables.away = True
+        return jobs.start(incident)
+
+    queue._start = start
+    for _ in range(3):
+        queue.step()
+        clock.now += timedelta(minutes=2)
+    assert jobs.asked == ["i1"]
+    tables.away = False
+    tables.rows["alerts"].append(alert(state="resolved", sequence=3))
+    queue._start = jobs.start
+    queue.step()
+    assert next(row["run_id"] for row in tables.rows["webhook_calls"] if row["outcome"] == "started") == "1"
+
+
+def test_what_was_proposed_starts_once_the_mode_is_auto():
+    tables, jobs, clock = MemoryTables(alert()), Jobs(), Clock()
+    proposing(tables, jobs, clock)[0].accept(body())
+    _, queue = proposing(tables, jobs, clock, mode="auto")
+    queue.step()
+    assert (jobs.asked, tables.outcomes) == (["i1"], ["proposed", "started"])
+
+
+def test_who_lets_no_call_start_anything_misses_none():
+    tables, clock = MemoryTables(alert()), Clock()
+    clock.now += timedelta(days=1)
+    assert Intake(tables, (), now=clock).overlooked(clock.now) == []
+    assert len(Intake(tables, RULES, now=clock).overlooked(clock.now)) == 1
+
+
+@pytest.mark.parametrize("state", ["", "Fired", "reconciled:alerts", "confirmed\n"])
+def test_an_event_of_no_state_of_an_incident_is_refused(state):
+    event = {"type": f"pegel.alert.{state}", "data": {"alert_id": "a", "incident_id": "i1", "model": "assistant"}}
+    with pytest.raises(CallError, match="no state"):
+        parse_event(json.dumps(event).encode())

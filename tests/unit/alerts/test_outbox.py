@@ -304,3 +304,20 @@ def test_every_alert_arrives_at_least_once_whatever_happens(steps):
     assert sent == Counter({f"a{n}": 1 for n in range(1, made + 1)}), "one receipt each, however many copies"
     keys = [(row["alert_id"], row["sink"], row["attempt"], row["state"]) for row in tables.rows["deliveries"]]
     assert len(keys) == len(set(keys))
+
+
+def test_whatever_a_sink_raises_is_a_failed_attempt_that_waits_and_ends():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+
+    class Broken(ScriptedSink):
+        def send(self, alerts):
+            raise UnicodeError(f"label too long for {len(alerts)} alerts")
+
+    sending = dispatcher(tables, Broken(), clock, max_attempts=2)
+    sending.step()
+    sending.step()
+    assert delivered(tables) == [("a1", 1, "claimed"), ("a1", 1, "failed")]
+    clock.forward(60)
+    sending.step()
+    assert delivered(tables)[2:] == [("a1", 2, "claimed"), ("a1", 2, "dead")]
+    assert "label too long" in tables.rows["deliveries"][-1]["detail"]

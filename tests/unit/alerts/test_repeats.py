@@ -146,3 +146,27 @@ def test_alert_that_could_not_leave_for_a_day_is_told_as_of_now(clock):
     clock.now += 30 * HOUR
     Dispatcher(tables, [workspace], Backoff(60, 500), clock).step()
     assert workspace.rows[0]["TimeGenerated"] == clock.now
+
+
+def test_open_incident_whose_alert_was_given_up_is_told_once_the_sink_is_back(clock):
+    tables, workspace = MemoryTables(alert("opened", 1), alert("confirmed", 2)), Workspace(clock)
+    dispatcher = Dispatcher(tables, [workspace], Backoff(60, 2), clock)
+    workspace.away = True
+    for _ in range(5):
+        dispatcher.step()
+        clock.now += timedelta(minutes=2)
+    assert {r["alert_id"] for r in tables.rows["deliveries"] if r["state"] == "dead"} == {"i1", "i2"}
+    workspace.away = False
+    again = Dispatcher(tables, [workspace], Backoff(60, 2), clock)
+    assert pass_hours(again, workspace, clock, 6) == [FIRED]
+    assert [r["alert_id"] for r in workspace.rows] == ["i2"]
+
+
+def test_what_follows_in_an_incident_is_never_older_than_what_was_told_late(clock):
+    decided = START + 4 * HOUR
+    tables = MemoryTables(alert("confirmed", 2), alert("resolved", 3, decided - timedelta(minutes=1)))
+    workspace = Workspace(clock)
+    clock.now = decided
+    dispatcher = Dispatcher(tables, [workspace], Backoff(60, 500), clock)
+    assert pass_hours(dispatcher, workspace, clock, 3 * 24) == []
+    assert [r["TimeGenerated"] for r in workspace.rows] == [decided, decided]
