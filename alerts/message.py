@@ -53,10 +53,13 @@ def confirmed(incident: Incident, loudest: Verdict, action: Action, quiet_blocks
 
 def retracted(incident: Incident) -> tuple[str, str]:
     """Title and message of an incident that the final windows do not show."""
+    why = "late events have filled them up. There is nothing to do."
+    if incident.rule.kind is RuleKind.RATE:
+        why = "over them as a whole it is too small to matter. If this comes again, look at the rates of the blocks."
+    shown = f"what a block showed for {_listed(incident.columns)}"
     return (
         f"{_kind(incident)} in {_version(incident)} retracted",
-        f"The final windows of {_where(incident)} do not show what a block showed for {_listed(incident.columns)}: "
-        "late events have filled them up. There is nothing to do.",
+        f"The final windows of {_where(incident)} do not show {shown}: {why}",
     )
 
 

@@ -1,5 +1,6 @@
 """Reading an alert policy and refusing what cannot be meant. Edge: reads one file."""
 
+import math
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -69,12 +70,18 @@ class _PolicyInFile(BaseModel):
         for rule in rules:
             if rule.kind is RuleKind.RATE:
                 _refuse_rates(rule)
+            elif rule.columns != "*" and set(rule.columns) & set(metric_names.RATES):
+                msg = f"the rule {rule.name!r} names a rate, which only a rule of kind rate hears of"
+                raise ValueError(msg)
         return rules
 
 
 def _refuse_rates(rule: _RuleInFile) -> None:
     if rule.action is Action.RETRAIN:
         msg = f"no retraining mends calls that fail or break off; the rule {rule.name!r} of kind rate must ask for none"
+        raise ValueError(msg)
+    if rule.minimum_effect > math.pi:
+        msg = f"the minimum_effect of the rule {rule.name!r} is Cohen's h, which is never larger than 3.14"
         raise ValueError(msg)
     unknown = sorted(set(rule.columns) - set(metric_names.RATES)) if rule.columns != "*" else []
     if unknown:

@@ -149,7 +149,7 @@ def _level(last: datetime | None, now: datetime, stale_seconds: float, has_basel
 
 
 def _judged(model: str, blocks: Sequence[Row]) -> Judged | None:
-    mine = [b for b in blocks if b["model"] == model and b["verdicts"]]
+    mine = [b for b in blocks if b["model"] == model and (b["verdicts"] or b.get("rates"))]
     if not mine:
         return None
     block = max(mine, key=lambda b: (b["last_enqueued"], b["block_no"]))

@@ -116,7 +116,11 @@ class PlainSql:
 
     def _read(self, kind: str, fields: Sequence[CheckedField]) -> str:
         in_version = ((v, [f.field for f in fields if f.is_in_version(v)]) for v in self._versions)
-        certified = " OR ".join(f"text RLIKE {quoted(certificate(kind, known, v))}" for v, known in in_version)
+        names = [f.field.json for f in fields]
+        # Where versions mean different things by one name, one struct cannot hold what each of them means.
+        is_clear = len(set(names)) == len(names)
+        known = in_version if is_clear else ()
+        certified = " OR ".join(f"text RLIKE {quoted(certificate(kind, some, v))}" for v, some in known) or "false"
         types = {_VERSION: "BIGINT"} | {f.field.json: _read_as(f.field) for f in fields}
         struct = ", ".join(f"`{name}`: {of_type}" for name, of_type in types.items())
         read = f"from_json(text, 'STRUCT<{struct}>')"
@@ -135,29 +139,45 @@ def _member(kind: str, name: str) -> str:
 
 
 def _read_as(field: EventField) -> str:
-    """A type of Spark; a number that becomes a text does so by way of a variant, since the reader may write it anew."""
-    return "MAP<STRING, VARIANT>" if field.values == SCALAR else field.type.upper()
+    """A type of Spark that the reader takes as it was written.
+
+    A number that becomes a text does so by way of a variant, since the reader may write it anew. A time stays a text,
+    since the reader's own way with times depends on the session (``spark.sql.legacy.timeParserPolicy``).
+    """
+    if field.values == SCALAR:
+        return "MAP<STRING, VARIANT>"
+    return "STRING" if field.type == "timestamp" else field.type.upper()
 
 
 def _of(kind: str, checked: CheckedField) -> str:
     value = _member(kind, checked.field.json)
-    if checked.field.values == SCALAR:
+    if checked.field.values == SCALAR or checked.field.type == "timestamp":
         return f"try_cast({value} AS {checked.field.type.upper()})"
     if checked.field.default is None:
         return value
-    has_it = checked.is_in(f"coalesce({_member(kind, _VERSION)}, 1)")
+    has_it = checked.is_in(_version_of(kind))
     return f"CASE WHEN {RECORD} = '{kind}' AND {has_it} THEN coalesce({value}, '{checked.field.default}') END"
 
 
 def _holds(kind: str, fields: Sequence[CheckedField]) -> str:
     """What the certificate leaves open, of an event that has one."""
-    conditions = (_open_question(_member(kind, f.field.json), f.field) for f in fields)
-    return " AND ".join(condition for condition in conditions if condition)
+    asked = ((f, _open_question(_member(kind, f.field.json), f.field)) for f in fields)
+    conditions = (
+        condition if f.is_in_all_versions else f"(NOT {f.is_in(_version_of(kind))} OR {condition})"
+        for f, condition in asked
+        if condition
+    )
+    return " AND ".join(conditions)
+
+
+def _version_of(kind: str) -> str:
+    return f"coalesce({_member(kind, _VERSION)}, 1)"
 
 
 def _open_question(value: str, field: EventField) -> str:
     if field.type == "timestamp":
-        return f"{value} IS NOT NULL"
+        is_time = f"try_cast({value} AS TIMESTAMP) IS NOT NULL"
+        return is_time if field.required else f"({value} IS NULL OR {is_time})"
     if field.values:
         keys = f"map_keys({value})"
         return f"coalesce(size({keys}) < 2 OR size(array_distinct({keys})) = size({keys}), true)"

@@ -17,6 +17,8 @@ TRUNCATED = "length"
 WITHHELD = "content_filter"
 """The finish reason of an answer that a filter held back."""
 
+FINISH_SOURCE = "features.finish_reason"
+"""Where an event says how its answer ended."""
 FINISHED = ("stop", "tool_calls", "function_call")
 """The finish reasons of answers that ended by themselves."""
 

@@ -15,6 +15,7 @@ from pegel.errors import ContractError
 from pegel.schemas import grids
 from pegel.schemas.grids import Grid, GridColumn, cell_of, make_grid
 from pegel.schemas.partials import EVENTS, Tally
+from pegel.streaming.statistics.answer_shares import FINISH_SOURCE, FINISHED, UNKNOWN
 
 MAX_CATEGORIES = 200
 """A grid names this many categories at most; the rest is counted as ``__other__``. Convention, not derived."""
@@ -115,8 +116,10 @@ def _length(frame: Frame) -> int:
 def _fitted(spec: GridColumn, values: Sequence[Any]) -> GridColumn:
     if spec.kind != grids.NUMERIC:
         names = Counter(name for name in map(_name, (v for v in values if v is not None)) if not _is_long(name))
-        ordered = sorted(names, key=lambda name: (-names[name], name))[:MAX_CATEGORIES]
-        return replace(spec, center=0.0, scale=1.0, categories=tuple(ordered))
+        # How an answer may well end has to be known by name, though no answer of the baseline ended so.
+        also = [name for name in (*FINISHED, UNKNOWN) if spec.source == FINISH_SOURCE and name not in names]
+        ordered = sorted(names, key=lambda name: (-names[name], name))[: MAX_CATEGORIES - len(also)]
+        return replace(spec, center=0.0, scale=1.0, categories=(*ordered, *also))
     numbers = _numbers([v for v in values if v is not None])
     # Beyond the limit a difference of two values may overflow.
     numbers = np.clip(numbers[np.isfinite(numbers)], -_LARGEST, _LARGEST)

@@ -20,7 +20,7 @@ from pegel.streaming.statistics.rate_test import cohen_h
 from pegel.streaming.watch.drift import drift_numbers
 from pegel.streaming.watch.estimates import estimate_numbers
 from pegel.streaming.watch.number import Number
-from pegel.streaming.watch.rates import FINISH_SOURCE
+from pegel.streaming.watch.rates import says_how_it_ended
 from pegel.streaming.watch.reference import ColumnBaseline, Comparison
 from pegel.streaming.watch.windows import Revision, WindowSum
 
@@ -96,7 +96,7 @@ def _column_numbers(window: WindowSum, comparison: Comparison | None) -> Iterato
         else:
             names: Mapping[str, int] = tally.categories.get(column.name, {})
             yield from _null_rate(names.get(grids.MISSING_NAME, 0), sum(names.values()), column, baseline)
-            hits, n = unfinished(names) if column.source == FINISH_SOURCE else (0, 0)
+            hits, n = unfinished(names) if says_how_it_ended(column) else (0, 0)
             if n > 0:
                 yield _rate(metric_names.UNFINISHED_RATE, hits, n, comparison)
         if baseline is not None and column.drift:

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pegel.schemas import metric_names
 from pegel.schemas.grids import CATEGORICAL, GridColumn
 from pegel.schemas.partials import ANSWERED, ERRORS, EVENTS
-from pegel.streaming.statistics.answer_shares import unfinished
+from pegel.streaming.statistics.answer_shares import FINISH_SOURCE, FINISHED, UNKNOWN, unfinished
 from pegel.streaming.statistics.rate_test import RateTest
-
-FINISH_SOURCE = "features.finish_reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +66,11 @@ def rate_tests(counts: Mapping[str, int], finishes: Mapping[str, int]) -> dict[s
 
 
 def finish_column(columns: Iterable[GridColumn]) -> str | None:
-    """The column that says how answers ended; None if none does."""
-    return next((c.name for c in columns if c.source == FINISH_SOURCE and c.kind == CATEGORICAL), None)
+    """The column that says how answers ended; None if none does, or its grid is too old to know a good end by name."""
+    return next((column.name for column in columns if says_how_it_ended(column)), None)
+
+
+def says_how_it_ended(column: GridColumn) -> bool:
+    """Whether each good end of an answer is counted by its name, so that all others are not good."""
+    named = column.source == FINISH_SOURCE and column.kind == CATEGORICAL
+    return named and {*FINISHED, UNKNOWN} <= set(column.categories)

@@ -67,6 +67,8 @@ def block_row(verdict: BlockVerdict, block: Block, of_key: BlockStream, stream: 
     }
     if block.rates:
         state["rates"] = {name: list(counted) for name, counted in sorted(block.rates.items())}
+    if of_key.rates:
+        # Also of a block that has no rate itself: a restart reads where the detectors stand from the last block.
         state["runs"] = {name: [run.start, *run.sums] for name, run in sorted(of_key.rates.items())}
     if of_key.learning is not None and block.block_no % LONGEST_LAG == 0:
         state["learning"] = of_key.learning.state()

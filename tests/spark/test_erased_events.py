@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from equipment.event_frames import frame_of
+from equipment.event_frames import ParsedEvents
 from equipment.recomputed_tables import SETTINGS, START, logged_events, write_baseline, write_grid
 
 from pegel.jobs.wiring.erasing import carry_out, open_owned
@@ -35,20 +35,15 @@ def tables(settings):
     return tables
 
 
-@pytest.fixture
-def frame(spark):
-    parser = Parser(SETTINGS)
-    return lambda events: parser.parse(frame_of(spark, events))
-
-
 def differences(tables):
     report = Verification(tables, SETTINGS, erased_counts(tables, "feedback")).run()
     assert report.up_to >= 0
     return [str(difference) for law in report.laws for difference in law.differences]
 
 
-def test_ingest_goes_on_behind_an_erasure_and_stores_no_erased_event_again(spark, tables, settings, frame):
+def test_ingest_goes_on_behind_an_erasure_and_stores_no_erased_event_again(spark, tables, settings):
     events = logged_events(17, 300)
+    frame = ParsedEvents(Parser(SETTINGS), spark, events).of
     ingest = Ingest(spark, tables, SETTINGS, "query-a", 0)
     ingest.commit(ingest.store(frame(events[:120]), 0))
     stored = ingest.store(frame(events[120:240]), 1)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from equipment.event_frames import frame_of
+from equipment.event_frames import ParsedEvents
 from equipment.ingested_tables import STORED, differences
 from equipment.recomputed_tables import GRID, SETTINGS, START, logged_events, write_baseline, write_grid
 
@@ -51,8 +51,8 @@ def from_file(events, name):
 class Stream:
     """A stream that much comes to, and what it said and left on its way."""
 
-    def __init__(self, spark, folder):
-        self._spark, self._parser = spark, Parser(SETTINGS)
+    def __init__(self, spark, folder, events):
+        self._spark, self._events = spark, ParsedEvents(Parser(SETTINGS), spark, events)
         self.tables = DeltaTables(str(folder))
         create_tables(self.tables)
         write_grid(self.tables)
@@ -66,7 +66,7 @@ class Stream:
         self._ingest = Ingest(self._spark, self.tables, SETTINGS, query_id, generation)
 
     def store(self, events, number):
-        stored = self._ingest.store(self._parser.parse(frame_of(self._spark, events)), number)
+        stored = self._ingest.store(self._events.of(events), number)
         self.batches[stored.batch_id] = events
         self.stored.setdefault(stored.batch_id, []).append(stored)
         return stored
@@ -105,7 +105,8 @@ def stream(spark, tmp_path_factory):
     # A file of events that came, of some that will come, and of some that never do; and one that comes with its copies.
     file = from_file([*first[90:], *second[:30], *third[:40], *later[:10]], "a.jsonl")
     twin = from_file(second[:20], "b.jsonl")
-    stream = Stream(spark, tmp_path_factory.mktemp("ingest") / "tables")
+    whole = [lone, first, second, third, later, file, twin]
+    stream = Stream(spark, tmp_path_factory.mktemp("ingest") / "tables", [e for some in whole for e in some])
     stream.commit(stream.store(lone, 0))
     stream.commit(stream.store(first, FIRST))
     stream.commit(stream.store(file[:70], 4))

@@ -160,3 +160,27 @@ def test_an_event_read_at_once_has_the_row_of_the_same_event_read_field_by_field
     assert len(rows) == len(twins)
     pairs = [(body[:300], rows[2 * n], rows[2 * n + 1]) for n, (_, body) in enumerate(cases)]
     assert [pair for pair in pairs if pair[1] != pair[2]] == []
+
+
+def plain_of(spark, contract, cases):
+    sql = ContractSql(contract, 300).plain
+    frame = frame_of(spark, logged([("predictions", text(**case)) for case in cases]))
+    frame = frame.selectExpr("offset", "'prediction' AS record", "CAST(body AS STRING) AS text")
+    rows = frame.selectExpr("*", *sql.reads()).selectExpr("offset", f"{sql.is_plain()} AS plain").orderBy("offset")
+    return [row.plain for row in rows.collect()]
+
+
+def test_events_of_each_version_are_plain_unless_versions_mean_different_things_by_one_name(spark):
+    prompt = names.EventField("prompt", "prompt", "string", required=True, since=2, max_characters=20)
+    asked = names.EventField("asked_at", "asked_at", "timestamp", since=2)
+    fields = {names.PREDICTION: (*names.PREDICTION_FIELDS, prompt, asked), names.FEEDBACK: names.FEEDBACK_FIELDS}
+    cases = [{}, {"schema_version": 2, "prompt": "hi"}, {"schema_version": 2, "prompt": "x" * 21}, {"prompt": "hi"}]
+    cases += [
+        {"schema_version": 2, "prompt": "hi", "asked_at": at} for at in ("2026-02-28T00:00:00Z", "2026-02-30T00:00:00Z")
+    ]
+    assert plain_of(spark, names.EventContract((1, 2), fields), cases) == [True, True, False, False, True, False]
+
+    old = names.EventField("score", "score", "string", until=1)
+    new = names.EventField("score", "rating", "double", since=2)
+    fields = {names.PREDICTION: (*names.PREDICTION_FIELDS, old, new), names.FEEDBACK: names.FEEDBACK_FIELDS}
+    assert plain_of(spark, names.EventContract((1, 2), fields), [{"score": "good"}, {}]) == [False, False]

@@ -102,6 +102,12 @@ def test_policy_hash_names_the_content_and_not_the_spelling(write):
             "'words' of kind rate must ask for none",
         ),
         ("kind: drift", "kind: rate", "'input_words' is no rate that is judged"),
+        ("columns: [input_words]", "columns: [error_rate]", "only a rule of kind rate hears of"),
+        (
+            "kind: drift, columns: [input_words], minimum_effect: 0.2",
+            "kind: rate, columns: [error_rate], minimum_effect: 5",
+            "never larger than 3.14",
+        ),
         ("rules:", "rules: [", "not valid YAML"),
     ],
 )

@@ -1,7 +1,7 @@
 """Rates judged on the stream: the test of one rate, and what the watcher says of errors."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from math import asin, exp, log, sqrt
@@ -19,8 +19,11 @@ from pegel.alerts.policy import load_policy
 from pegel.schemas.grids import CATEGORICAL, MISSING_NAME, GridColumn, make_grid
 from pegel.schemas.partials import Tally
 from pegel.schemas.verdicts import BatchFacts, Evidence, RateVerdict
+from pegel.streaming.statistics.answer_shares import FINISHED, UNKNOWN, unfinished
+from pegel.streaming.statistics.counting import count, learn_grid
 from pegel.streaming.statistics.rate_detector import ODDS, grown
 from pegel.streaming.statistics.rate_test import RateTest, harmless_rate
+from pegel.streaming.watch.rates import finish_column
 from pegel.streaming.watch.reference import Comparison, Reference
 from pegel.streaming.watch.watcher import Watcher, WatchOutput
 
@@ -256,10 +259,51 @@ def test_error_rate_of_a_window_is_compared_with_the_baseline_that_knows_it() ->
 def _answers(version: str) -> Reference:
     """A model whose answers say how they ended; its baseline knows no refusal."""
     del version
-    columns = (GridColumn("finish", CATEGORICAL, "features.finish_reason", categories=("stop", "length")),)
+    columns = (
+        GridColumn(
+            "finish", CATEGORICAL, "features.finish_reason", categories=("stop", "length", *FINISHED[1:], UNKNOWN)
+        ),
+    )
     names = {"stop": 2970, "length": 30, MISSING_NAME: 100}
     tally = Tally(Counter(events=3100), {}, {}, {"finish": Counter(names)})
     return Reference(make_grid(MODEL, columns), tally, "b")
+
+
+def _answering(told: Sequence[dict[str, int]], restarts: Container[int] = ()) -> list[WatchOutput]:
+    """A stream of micro-batches of 100 events whose answers ended so; before some it is a new process."""
+    store, outputs = Store(), []
+
+    def new() -> Watcher:
+        return Watcher(SETTINGS, lambda _model, version: _answers(version), load=store.load, alerts_per_month=5000.0)
+
+    watcher = new()
+    batches = batches_of(_errors([0] * len(told), n=100))
+    for batch, names in zip(batches, told, strict=True):
+        (partial,) = batch.partials
+        tally = Tally(Counter(events=100), {}, {}, {"finish": Counter(names)})
+        partials = [replace(partial, grid=_answers("1").grid.grid, tally=tally)]
+        if batch.batch_id in restarts:
+            store.watcher = new  # type: ignore[method-assign]
+            watcher = store.restarted(batch.batch_id)
+        store.add_batch(replace(batch, partials=partials))
+        outputs.append(watcher.advance(batch.batch_id, partials, batch.clock))
+        store.add(outputs[-1])
+    return outputs
+
+
+def test_a_restart_after_a_block_that_says_nothing_changes_nothing() -> None:
+    said = {"stop": 85, "length": 1, "__other__": 14}
+    told = [{"stop": 99, "length": 1}] * 3 + [said, {MISSING_NAME: 100}] + [said, {MISSING_NAME: 100}] * 5
+    assert any(rate.rang for rate in _rates(_answering(told)))
+    assert _answering(told, restarts=range(1, len(told))) == _answering(told)
+
+
+def test_a_grid_knows_each_good_end_by_name_though_the_baseline_never_saw_it() -> None:
+    grid = learn_grid(MODEL, [GridColumn("finish", CATEGORICAL, "features.finish_reason")], {"finish": ["stop"] * 3})
+    assert finish_column(grid.columns) == "finish"
+    live = count({"finish": ["stop", "tool_calls", "unknown", "length"]}, grid)
+    assert unfinished(live.categories["finish"]) == (1, 3)
+    assert finish_column([replace(grid.columns[0], categories=("stop", "length"))]) is None
 
 
 def test_answers_that_do_not_end_by_themselves_are_a_rate_of_those_that_say_how_they_ended() -> None:
