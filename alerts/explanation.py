@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pegel.alerts.message import plain
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import AlertState
 
@@ -180,8 +181,8 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3g}"
 
 
-def _plain(text: Any, longest: int = _LONGEST) -> str:
-    return "".join(char if char.isprintable() else "?" for char in str(text)[:longest])
+def _plain(text: object, longest: int = _LONGEST) -> str:
+    return plain(text, longest)
 
 
 def _time(moment: datetime | None) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 DAY = timedelta(days=1)
+STARTED = "started"
 ENDED = frozenset({"proven", "rejected", "rolled_back", "failed"})
-"""The states in which a retraining ends, as the table ``retrainings`` has them."""
+"""The first state of a retraining, and those in which it ends, as the table ``retrainings`` has them."""
 
 
 @dataclass(frozen=True, slots=True)

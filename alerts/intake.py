@@ -173,7 +173,7 @@ class Intake:
         latest: dict[str, Mapping[str, Any]] = {}
         for row in sorted(self._tables.read("alerts", f"SELECT {columns} FROM t"), key=lambda row: row["sequence"]):
             latest[row["incident_id"]] = row
-        begun = {row["incident_id"] for row in self._tables.read("retrainings", "SELECT incident_id FROM t")}
+        begun = self._begun()
         with self._lock:
             return [
                 WebhookCall(
@@ -189,8 +189,7 @@ class Intake:
 
     def has_begun(self, call: WebhookCall) -> bool:
         """Whether the table ``retrainings`` knows one for this incident, whoever started it."""
-        rows = self._tables.read("retrainings", "SELECT incident_id FROM t")
-        return any(row["incident_id"] == call.incident_id for row in rows)
+        return call.incident_id in self._begun()
 
     def why_not(self, call: WebhookCall) -> str | None:
         """Why the table ``alerts`` does not ask for this retraining (any more); None if it does."""
@@ -216,6 +215,9 @@ class Intake:
                 self._record(RETRAINING, call, outcome, run_id, detail)
                 self._write(call, outcome, run_id, detail)
             self._remember(call, outcome)
+
+    def _begun(self) -> set[str]:
+        return {row["incident_id"] for row in self._tables.read("retrainings", "SELECT incident_id FROM t")}
 
     def _judge(self, call: WebhookCall) -> tuple[Outcome, str]:
         if call.condition != FIRED:

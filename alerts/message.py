@@ -65,12 +65,12 @@ def retracted(incident: Incident) -> tuple[str, str]:
 
 def resolved(incident: Incident, *, proven: bool) -> tuple[str, str]:
     """Title and message of an incident that is over."""
-    how = f"{incident.quiet} blocks in a row of version {_plain(incident.newest)} were quiet"
+    how = f"{incident.quiet} blocks in a row of version {plain(incident.newest)} were quiet"
     proof = ", and the retrained model has proven itself" if proven else ""
     return (
-        f"{_kind(incident)} in {_plain(incident.model)} is over",
+        f"{_kind(incident)} in {plain(incident.model)} is over",
         f"{how}{proof}. It began {_time(incident.since)} with {_listed(incident.columns)} of version "
-        f"{_plain(incident.version)}. There is nothing to do.",
+        f"{plain(incident.version)}. There is nothing to do.",
     )
 
 
@@ -105,7 +105,7 @@ def _what(incident: Incident, loudest: Verdict) -> str:
     head = f"{count} columns of" if count > 1 else "One column of"
     return (
         f"{head} {_where(incident)} left the baseline {incident.baseline_id or 'of this version'}: "
-        f"{_listed(incident.columns)}. The loudest is {_plain(loudest.column)}: {direction}, by {loudest.effect:.3g} "
+        f"{_listed(incident.columns)}. The loudest is {plain(loudest.column)}: {direction}, by {loudest.effect:.3g} "
         f"baseline standard deviations over n = {loudest.n} events (statistic {loudest.statistic:.4g}, bound "
         f"{loudest.threshold:.4g}, p = {loudest.p_value:.2g}), since {_time(incident.since)}."
     )
@@ -114,7 +114,7 @@ def _what(incident: Incident, loudest: Verdict) -> str:
 def _what_rate(incident: Incident, rate: RateVerdict) -> str:
     others = f" {_listed(incident.columns[1:])} rose too." if len(incident.columns) > 1 else ""
     return (
-        f"The {_plain(rate.column)} of {_where(incident)} is {rate.hits / rate.n:.3g} over n = {rate.n} events (95 % "
+        f"The {plain(rate.column)} of {_where(incident)} is {rate.hits / rate.n:.3g} over n = {rate.n} events (95 % "
         f"interval {rate.lower:.3g} to {rate.upper:.3g}), since {_time(incident.since)}. The baseline "
         f"{incident.baseline_id or 'of this version'} has {rate.baseline_hits / rate.baseline_n:.3g} of n = "
         f"{rate.baseline_n} and allows at most {rate.bound:.3g}; the shift is {rate.effect:.3g} standard deviations."
@@ -129,23 +129,28 @@ def _trust(loudest: Verdict) -> str:
 
 
 def _where(incident: Incident) -> str:
-    where = "all traffic" if incident.segment == ALL else f"segment {_plain(incident.segment)}"
+    where = "all traffic" if incident.segment == ALL else f"segment {plain(incident.segment)}"
     return f"{_version(incident)} ({where})"
 
 
 def _version(incident: Incident) -> str:
-    return f"{_plain(incident.model)} {_plain(incident.version)}"
+    return f"{plain(incident.model)} {plain(incident.version)}"
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(_plain(name) for name in names[:_LISTED])
+    shown = ", ".join(plain(name) for name in names[:_LISTED])
     rest = len(names) - _LISTED
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
-def _plain(text: str) -> str:
-    """Names come from outside: on one line, printable, and short."""
-    return "".join(char if char.isprintable() else "?" for char in text[:_NAME_LENGTH])
+def plain(text: object, longest: int = _NAME_LENGTH) -> str:
+    """Names come from outside: on one line, printable, and short.
+
+    Example:
+        >>> plain(f"a{chr(27)}[2J", 3)
+        'a?['
+    """
+    return "".join(char if char.isprintable() else "?" for char in str(text)[:longest])
 
 
 def _time(moment: datetime | None) -> str:

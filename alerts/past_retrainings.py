@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pegel.alerts.call_records import Outcome
-from pegel.alerts.guards import ENDED, Guards, Hold, hold
+from pegel.alerts.guards import ENDED, STARTED, Guards, Hold, hold
 from pegel.alerts.webhook_call import WebhookCall
 from pegel.tables.delta import DeltaTables
 
@@ -37,7 +37,7 @@ class PastRetrainings:
         # A run that was started writes its first row some minutes later, and one on a schedule has no call.
         starts = _newest(
             *((row["incident_id"], row["received_at"]) for row in calls if row["outcome"] == Outcome.STARTED),
-            *((row["incident_id"], row["at"]) for row in states if row["state"] == Outcome.STARTED),
+            *((row["incident_id"], row["at"]) for row in states if row["state"] == STARTED),
         )
         ends = _newest(*((row["incident_id"], row["at"]) for row in states if row["state"] in ENDED))
         # Another attempt may have begun since.

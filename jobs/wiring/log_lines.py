@@ -6,6 +6,9 @@ and an escape sequence would hide what a person on call has to read.
 
 import logging
 import sys
+from types import TracebackType
+
+ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 NOISY = ("azure", "uamqp", "httpx", "httpx2", "py4j", "alembic", "mlflow")
@@ -25,9 +28,9 @@ class OneLine(logging.Formatter):
         """The line without what a traceback adds."""
         return visible(super().formatMessage(record))
 
-    def formatException(self, ei: object) -> str:  # noqa: N802 - it is logging's own name
+    def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802 - it is logging's own name
         """The traceback, indented, so that no line of it passes for one of the log."""
-        return "\n".join("  " + visible(line) for line in super().formatException(ei).splitlines())  # type: ignore[arg-type]
+        return "\n".join("  " + visible(line) for line in super().formatException(ei).splitlines())
 
 
 def log_to_standard_error() -> None:

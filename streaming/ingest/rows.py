@@ -92,7 +92,7 @@ class RowWriter:
 
     def _append_by_spark(self, rows: Rows, names: Sequence[str]) -> dict[str, int]:
         def write(name: str) -> int:
-            return self._stream.append(name, rows.events.where(_is_of(name)), rows.batch_id)
+            return self._stream.append(name, rows.events.where(is_of(name)), rows.batch_id)
 
         # Each is one Spark action whose driver waits more than it works.
         with ThreadPoolExecutor(max_workers=len(ROW_TABLES)) as pool:
@@ -103,7 +103,8 @@ class RowWriter:
         return self._stream.count(name, batch_id) + erased_of_batch(self._tables, name, batch_id)
 
 
-def _is_of(name: str) -> Column:
+def is_of(name: str) -> Column:
+    """Whether a parsed event that is no copy is a row of this table."""
     if name == DEAD_LETTERS:
         return F.col(REASON).isNotNull()
     return F.col(REASON).isNull() & (F.col(RECORD) == _RECORD[name])

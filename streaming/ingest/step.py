@@ -21,9 +21,9 @@ from pegel.streaming.ingest.dedupe import without_copies
 from pegel.streaming.ingest.erased import erased_before, erased_letters
 from pegel.streaming.ingest.generation import batch_id_of
 from pegel.streaming.ingest.index import COORDINATES, ID, TIME, of_record, read_index
-from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
+from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION
 from pegel.streaming.ingest.profiler import Profiler
-from pegel.streaming.ingest.rows import DEAD_LETTERS, ROW_TABLES, TABLE, Rows, RowWriter, are_few
+from pegel.streaming.ingest.rows import DEAD_LETTERS, ROW_TABLES, TABLE, Rows, RowWriter, are_few, is_of
 from pegel.streaming.ingest.sinks import StreamTables
 from pegel.streaming.ingest.stored import stored_before
 from pegel.streaming.ingest.summary import Summary, summarise
@@ -98,7 +98,8 @@ class Ingest:
             first = first.coalesce(1)
         summary = summarise(index, new, copies)
         rows = Rows(batch_id, first, few, _tables_of(summary), replayed)
-        return self._store(_Work(rows, summary, _of_records(first), new), started_at)
+        frames = {record: first.where(is_of(table)) for record, table in TABLE.items()}
+        return self._store(_Work(rows, summary, frames, new), started_at)
 
     def commit(self, batch: IngestedBatch) -> bool:
         """Write the row of ``batches``, last of all; gives whether it was written, False if it stands there already."""
@@ -188,8 +189,3 @@ def _tables_of(summary: Summary) -> list[str]:
     """The tables that get a row."""
     found = [TABLE[record] for record, count in summary.new.items() if count]
     return [*found, DEAD_LETTERS] if any(summary.dead.values()) else found
-
-
-def _of_records(events: DataFrame) -> dict[str, DataFrame]:
-    fit = events.where(F.col(REASON).isNull())
-    return {record: fit.where(F.col(RECORD) == record) for record in ID}

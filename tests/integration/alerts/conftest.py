@@ -19,6 +19,7 @@ from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import WebhookSettings
 from pegel.local.azure_monitor import LocalAzureMonitor
 from pegel.local.azure_monitor.rules import FIRED, Transition, common_alert
+from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
 TOKEN = "token-of-the-sender"
@@ -230,3 +231,11 @@ def row() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def wait() -> Callable[..., None]:
     return wait_until
+
+
+@pytest.fixture
+def trail(tables: DeltaTables, tmp_path: Path) -> Iterator[AuditTrail]:
+    """The audit trail of the webhook."""
+    made = AuditTrail(tables, "webhook", tmp_path / "spool")
+    yield made
+    made.close()

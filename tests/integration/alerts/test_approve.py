@@ -14,16 +14,8 @@ from pegel.alerts.webhook_caller import ActionGroupCheck
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import OutsideError, SettingsError
 from pegel.jobs.approve import main
-from pegel.tables.audit import AuditTrail
 
 SENDER, APPROVER = "whsec_" + "A" * 44, "whsec_" + "B" * 44
-
-
-@pytest.fixture
-def trail(tables, tmp_path):
-    made = AuditTrail(tables, "webhook", tmp_path / "spool")
-    yield made
-    made.close()
 
 
 @pytest.fixture

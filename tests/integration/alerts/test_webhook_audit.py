@@ -17,16 +17,8 @@ from pegel.errors import OutsideError
 from pegel.local.azure_monitor.rules import FIRED, Transition, common_alert
 from pegel.schemas.audit import from_row
 from pegel.schemas.audit_verification import Verification
-from pegel.tables.audit import AuditTrail
 
 RULES = ("pegel-retrain",)
-
-
-@pytest.fixture
-def trail(tables, tmp_path):
-    made = AuditTrail(tables, "webhook", tmp_path / "spool")
-    yield made
-    made.close()
 
 
 @pytest.fixture

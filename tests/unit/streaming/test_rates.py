@@ -269,33 +269,34 @@ def _answers(version: str) -> Reference:
     return Reference(make_grid(MODEL, columns), tally, "b")
 
 
-def _answering(told: Sequence[dict[str, int]], restarts: Container[int] = ()) -> list[WatchOutput]:
+class _AnswerStore(Store):
+    def watcher(self) -> Watcher:
+        return Watcher(SETTINGS, lambda _model, version: _answers(version), load=self.load, alerts_per_month=5000.0)
+
+
+def _answering(told: Sequence[dict[str, int]], restarts: Container[int] = ()) -> tuple[list[WatchOutput], Watcher]:
     """A stream of micro-batches of 100 events whose answers ended so; before some it is a new process."""
-    store, outputs = Store(), []
-
-    def new() -> Watcher:
-        return Watcher(SETTINGS, lambda _model, version: _answers(version), load=store.load, alerts_per_month=5000.0)
-
-    watcher = new()
+    store, outputs = _AnswerStore(), []
+    watcher = store.watcher()
     batches = batches_of(_errors([0] * len(told), n=100))
     for batch, names in zip(batches, told, strict=True):
         (partial,) = batch.partials
         tally = Tally(Counter(events=100), {}, {}, {"finish": Counter(names)})
         partials = [replace(partial, grid=_answers("1").grid.grid, tally=tally)]
         if batch.batch_id in restarts:
-            store.watcher = new  # type: ignore[method-assign]
             watcher = store.restarted(batch.batch_id)
         store.add_batch(replace(batch, partials=partials))
         outputs.append(watcher.advance(batch.batch_id, partials, batch.clock))
         store.add(outputs[-1])
-    return outputs
+    return outputs, watcher
 
 
 def test_a_restart_after_a_block_that_says_nothing_changes_nothing() -> None:
     said = {"stop": 85, "length": 1, "__other__": 14}
     told = [{"stop": 99, "length": 1}] * 3 + [said, {MISSING_NAME: 100}] + [said, {MISSING_NAME: 100}] * 5
-    assert any(rate.rang for rate in _rates(_answering(told)))
-    assert _answering(told, restarts=range(1, len(told))) == _answering(told)
+    outputs, _ = _answering(told)
+    assert any(rate.rang for rate in _rates(outputs))
+    assert _answering(told, restarts=range(1, len(told)))[0] == outputs
 
 
 def test_a_grid_knows_each_good_end_by_name_though_the_baseline_never_saw_it() -> None:
@@ -307,16 +308,9 @@ def test_a_grid_knows_each_good_end_by_name_though_the_baseline_never_saw_it() -
 
 
 def test_answers_that_do_not_end_by_themselves_are_a_rate_of_those_that_say_how_they_ended() -> None:
-    watcher = Watcher(SETTINGS, lambda _model, version: _answers(version), alerts_per_month=5000.0)
     # A block without an answer that says so is passed over; a refusal has no name on this grid.
     told = [{"stop": 99, "length": 1}] * 6 + [{MISSING_NAME: 100}] + [{"stop": 85, "length": 1, "__other__": 14}] * 9
-    (batches,) = [batches_of(_errors([0] * len(told), n=100))]
-    outputs = []
-    for batch, names in zip(batches, told, strict=True):
-        (partial,) = batch.partials
-        tally = Tally(Counter(events=100), {}, {}, {"finish": Counter(names)})
-        partials = [replace(partial, grid=_answers("1").grid.grid, tally=tally)]
-        outputs.append(watcher.advance(batch.batch_id, partials, batch.clock))
+    outputs, watcher = _answering(told)
     rates = {output.blocks[0].block_no: output.blocks[0].rates for output in outputs}
     assert [no for no, found in rates.items() if not found] == [6]
     assert {rate.column for found in rates.values() for rate in found} == {"unfinished_rate"}
