@@ -1,1 +1,1 @@
-"""From verdicts to incidents, from incidents to deliveries, and from a call that comes back to a retraining."""
+"""From verdicts to incidents; below: their `delivery`, the `webhook` that comes back, the `retraining` it starts."""

@@ -4,8 +4,8 @@ import getpass
 import sys
 from collections.abc import Sequence
 
-from pegel.alerts.approving import send_approval
 from pegel.alerts.standard_webhooks import decode_secret
+from pegel.alerts.webhook.approving import send_approval
 from pegel.errors import SettingsError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from pegel.alerts import audit_anchors as delivered
+from pegel.alerts.delivery import audit_anchors as delivered
 from pegel.conf.settings import Settings
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.schemas.audit import Anchor

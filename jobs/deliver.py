@@ -9,12 +9,12 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from pegel.alerts.azure_monitor import AzureMonitorSink
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.jsonl import JsonLinesSink
-from pegel.alerts.outbox import JITTER, Backoff
-from pegel.alerts.outgoing_webhook import WebhookSink
-from pegel.alerts.sink import Sink
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.jsonl import JsonLinesSink
+from pegel.alerts.delivery.outbox import JITTER, Backoff
+from pegel.alerts.delivery.outgoing_webhook import WebhookSink
+from pegel.alerts.delivery.sink import Sink
 from pegel.conf.delivery_settings import DeliverySettings
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError

@@ -6,16 +6,16 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from pegel.alerts.guards import Guards
-from pegel.alerts.intake import Intake
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.past_retrainings import PastRetrainings
-from pegel.alerts.reconciler import Reconciler
-from pegel.alerts.retrain_trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
-from pegel.alerts.signed_caller import SignedCallerCheck
-from pegel.alerts.webhook import create_app
-from pegel.alerts.webhook_call import SIGNED
-from pegel.alerts.webhook_caller import ActionGroupCheck
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.retraining.guards import Guards
+from pegel.alerts.retraining.past_retrainings import PastRetrainings
+from pegel.alerts.retraining.trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
+from pegel.alerts.webhook.app import create_app
+from pegel.alerts.webhook.call import SIGNED
+from pegel.alerts.webhook.entra_caller import ActionGroupCheck
+from pegel.alerts.webhook.intake import Intake
+from pegel.alerts.webhook.reconciler import Reconciler
+from pegel.alerts.webhook.signed_caller import SignedCallerCheck
 from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError

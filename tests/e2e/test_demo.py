@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pegel.alerts.webhook_call import RECONCILED
+from pegel.alerts.webhook.call import RECONCILED
 from pegel.tables.delta import DeltaTables
 
 FIELDS = [

@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 
-from pegel.alerts.intake import Intake
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.retrain_trigger import RetrainQueue, RetrainWorker
-from pegel.alerts.signed_caller import SignedCallerCheck
-from pegel.alerts.webhook import create_app
-from pegel.alerts.webhook_call import SIGNED
-from pegel.alerts.webhook_caller import ActionGroupCheck
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.retraining.trigger import RetrainQueue, RetrainWorker
+from pegel.alerts.webhook.app import create_app
+from pegel.alerts.webhook.call import SIGNED
+from pegel.alerts.webhook.entra_caller import ActionGroupCheck
+from pegel.alerts.webhook.intake import Intake
+from pegel.alerts.webhook.signed_caller import SignedCallerCheck
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import WebhookSettings
 from pegel.local.azure_monitor import LocalAzureMonitor

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from pegel.alerts.intake import Intake
-from pegel.alerts.signed_caller import SignedCallerCheck
 from pegel.alerts.standard_webhooks import decode_secret, signed_headers
-from pegel.alerts.webhook import create_app
-from pegel.alerts.webhook_caller import ActionGroupCheck
+from pegel.alerts.webhook.app import create_app
+from pegel.alerts.webhook.entra_caller import ActionGroupCheck
+from pegel.alerts.webhook.intake import Intake
+from pegel.alerts.webhook.signed_caller import SignedCallerCheck
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import OutsideError, SettingsError
 from pegel.jobs.approve import main

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pegel.alerts.audit_anchors import read_anchors
-from pegel.alerts.azure_monitor import AzureMonitorSink
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.jsonl import JsonLinesSink
-from pegel.alerts.outbox import Backoff
+from pegel.alerts.delivery.audit_anchors import read_anchors
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.jsonl import JsonLinesSink
+from pegel.alerts.delivery.outbox import Backoff
 from pegel.errors import OutsideError
 from pegel.schemas.audit import read_heads, write_head
 from pegel.tables.audit import AuditTrail

@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.jsonl import JsonLinesSink
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.outgoing_webhook import WebhookSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.jsonl import JsonLinesSink
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.delivery.outgoing_webhook import WebhookSink
 from pegel.errors import OutsideError
 from pegel.jobs.deliver import deliver, deliver_once, main
 from pegel.tables.delta import DeltaTables

@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pegel.alerts.outgoing_webhook import event_body
-from pegel.alerts.signed_caller import SignedCallerCheck
+from pegel.alerts.delivery.outgoing_webhook import event_body
 from pegel.alerts.standard_webhooks import WINDOW_SECONDS, decode_secret, signed_headers
-from pegel.alerts.webhook_caller import ActionGroupCheck
+from pegel.alerts.webhook.entra_caller import ActionGroupCheck
+from pegel.alerts.webhook.signed_caller import SignedCallerCheck
 from pegel.conf.bearer_token import TokenError
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import SettingsError
@@ -103,7 +103,7 @@ def test_forged_tokens_are_refused_for_one_reason_each_and_reach_no_job(hook, fi
         caplog.clear()
         token = forge(hook.monitor)
         answer = hook.call(fired(), token)
-        logged = [r.getMessage() for r in caplog.records if r.name == "pegel.alerts.webhook"]
+        logged = [r.getMessage() for r in caplog.records if r.name == "pegel.alerts.webhook.app"]
         if (answer.status_code, answer.json(), len(logged)) != (status, NOT_TOLD, 1) or reason not in logged[0]:
             wrong[name] = (answer.status_code, answer.text, logged)
         if len(token) > 20:
@@ -202,7 +202,7 @@ def test_forged_signatures_are_refused_for_one_reason_each_and_reach_no_job(hook
     for name, (forge, reason) in FORGED_SIGNATURES.items():
         caplog.clear()
         answer = hook.call_signed(event, forge(event))
-        logged = [r.getMessage() for r in caplog.records if r.name == "pegel.alerts.webhook"]
+        logged = [r.getMessage() for r in caplog.records if r.name == "pegel.alerts.webhook.app"]
         if (answer.status_code, answer.json(), len(logged)) != (401, NOT_TOLD, 1) or reason not in logged[0]:
             wrong[name] = (answer.status_code, answer.text, logged)
     assert wrong == {}

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pegel.alerts.azure_monitor import AzureMonitorSink
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.outbox import JITTER, Backoff
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.outbox import JITTER, Backoff
 from pegel.local.azure_monitor import SeededFaults
 from pegel.local.azure_monitor.faults import KINDS
 from pegel.local.azure_monitor.kql import compile_query

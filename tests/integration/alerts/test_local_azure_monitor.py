@@ -11,7 +11,7 @@ import httpx
 import jwt
 import pytest
 
-from pegel.alerts.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
 from pegel.local.azure_monitor.local_azure_monitor import PAGE_RULE, RETRAIN_RULE
 from pegel.local.azure_monitor.tokens import CALLER, ROLE
 from pegel.schemas.alert_stream import COLUMNS, to_stream_row

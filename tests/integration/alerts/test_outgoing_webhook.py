@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pegel.alerts.address_guard import is_allowed
-from pegel.alerts.outgoing_webhook import WebhookSink
-from pegel.alerts.sink import DeliveryError
+from pegel.alerts.delivery.address_guard import is_allowed
+from pegel.alerts.delivery.outgoing_webhook import WebhookSink
+from pegel.alerts.delivery.sink import DeliveryError
 from pegel.conf.delivery_settings import OutgoingWebhookSettings
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import SettingsError

@@ -10,12 +10,12 @@ import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, PermissionDenied, ResourceDoesNotExist, Unauthenticated
 
-from pegel.alerts.azure_monitor import AzureMonitorSink
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.intake import Intake
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.outgoing_webhook import WebhookSink
-from pegel.alerts.retrain_trigger import DatabricksJobTrigger, idempotency_token
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.delivery.outgoing_webhook import WebhookSink
+from pegel.alerts.retraining.trigger import DatabricksJobTrigger, idempotency_token
+from pegel.alerts.webhook.intake import Intake
 from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.delivery_settings import DeliverySettings, OutgoingWebhookSettings
 from pegel.conf.secret_ref import SecretRef

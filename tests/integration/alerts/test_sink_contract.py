@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from equipment.webhook_receiver import WebhookReceiver
 
-from pegel.alerts.azure_monitor import AzureMonitorSink
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.jsonl import JsonLinesSink
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.outgoing_webhook import WebhookSink
-from pegel.alerts.sink import DeliveryError, Sink
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.jsonl import JsonLinesSink
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.delivery.outgoing_webhook import WebhookSink
+from pegel.alerts.delivery.sink import DeliveryError, Sink
 from pegel.local.azure_monitor import Fault
 from pegel.local.azure_monitor.server import Answer
 

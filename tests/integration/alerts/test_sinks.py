@@ -6,11 +6,11 @@ from email.utils import format_datetime
 
 import pytest
 
-from pegel.alerts.azure_monitor import AzureMonitorSink
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.jsonl import JsonLinesSink
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.sink import DeliveryError
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.jsonl import JsonLinesSink
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.delivery.sink import DeliveryError
 from pegel.conf.delivery_settings import AzureMonitorSettings
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import SettingsError

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from pegel.alerts.call_records import Outcome
-from pegel.alerts.intake import Intake
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.retrain_trigger import RetrainQueue
-from pegel.alerts.webhook import create_app
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.retraining.trigger import RetrainQueue
+from pegel.alerts.webhook.app import create_app
+from pegel.alerts.webhook.call_records import Outcome
+from pegel.alerts.webhook.intake import Intake
 from pegel.conf.bearer_token import TokenCheck
 from pegel.errors import OutsideError
 from pegel.local.azure_monitor.rules import FIRED, Transition, common_alert

@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
-from pegel.alerts.webhook_caller import ActionGroupCheck
+from pegel.alerts.webhook.entra_caller import ActionGroupCheck
 from pegel.conf.bearer_token import TokenError
 from pegel.local.azure_monitor.tokens import CALLER, ROLE
 

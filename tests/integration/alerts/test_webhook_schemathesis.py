@@ -7,8 +7,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
 
-from pegel.alerts.intake import Intake
-from pegel.alerts.webhook import create_app
+from pegel.alerts.webhook.app import create_app
+from pegel.alerts.webhook.intake import Intake
 from pegel.conf.bearer_token import TokenCheck
 
 CALL = ("POST", "/alerts/azure")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from databricks.sdk.errors import PermissionDenied, Unauthenticated
 
-from pegel.alerts.workspace import SCOPE, connect
+from pegel.alerts.retraining.workspace import SCOPE, connect
 from pegel.conf.settings import DatabricksSettings
 from pegel.local.databricks_jobs import LocalJob, LocalJobs
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from equipment.bundle import resolved_bundle
 
-from pegel.alerts.retrain_trigger import DatabricksJobTrigger
-from pegel.alerts.workspace import SCOPE
+from pegel.alerts.retraining.trigger import DatabricksJobTrigger
+from pegel.alerts.retraining.workspace import SCOPE
 from pegel.conf.secret_ref import SecretRef
 from pegel.conf.settings import DatabricksSettings
 from pegel.local.databricks_jobs import LocalJob, LocalJobs

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.jsonl import JsonLinesSink
-from pegel.alerts.outbox import Backoff
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.jsonl import JsonLinesSink
+from pegel.alerts.delivery.outbox import Backoff
 from pegel.conf.audit_settings import AuditSettings
 from pegel.errors import OutsideError
 from pegel.jobs.audit import main

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pegel.alerts.guards import DAY, ENDED, STARTED, Guards, hold
+from pegel.alerts.retraining.guards import DAY, ENDED, STARTED, Guards, hold
 from pegel.lifecycle import record
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegel.alerts.call_records import Outcome
-from pegel.alerts.guards import Guards
-from pegel.alerts.intake import Intake
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.past_retrainings import PastRetrainings
-from pegel.alerts.reconciler import Reconciler
-from pegel.alerts.retrain_trigger import LOOK_AGAIN_SECONDS, RetrainQueue
-from pegel.alerts.webhook_call import SIGNED, Approval, CallError, parse_approval, parse_call, parse_event
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.retraining.guards import Guards
+from pegel.alerts.retraining.past_retrainings import PastRetrainings
+from pegel.alerts.retraining.trigger import LOOK_AGAIN_SECONDS, RetrainQueue
+from pegel.alerts.webhook.call import SIGNED, Approval, CallError, parse_approval, parse_call, parse_event
+from pegel.alerts.webhook.call_records import Outcome
+from pegel.alerts.webhook.intake import Intake
+from pegel.alerts.webhook.reconciler import Reconciler
 from pegel.errors import OutsideError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.outbox import Backoff, Outbox
-from pegel.alerts.sink import DeliveryError
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.outbox import Backoff, Outbox
+from pegel.alerts.delivery.sink import DeliveryError
 from pegel.errors import OutsideError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pegel.alerts.delivery import Dispatcher
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.sink import DeliveryError
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.delivery.sink import DeliveryError
 from pegel.conf.loading import packaged
 from pegel.local.azure_monitor.kql import compile_query
 from pegel.local.azure_monitor.local_azure_monitor import stored_row

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pegel.alerts.address_guard import is_allowed
+from pegel.alerts.delivery.address_guard import is_allowed
 from pegel.alerts.standard_webhooks import (
     ID,
     SIGNATURE,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pegel.alerts.sink import Alert
+from pegel.alerts.delivery.sink import Alert
 from pegel.schemas.policy import AlertState
 
 JITTER = 0.5

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from pegel.alerts.standard_webhooks import signed_headers
-from pegel.alerts.webhook_call import APPROVAL_TYPE
+from pegel.alerts.webhook.call import APPROVAL_TYPE
 from pegel.errors import OutsideError, SettingsError
 
 _SECONDS = 15

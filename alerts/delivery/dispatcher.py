@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pegel.alerts.outbox import Backoff, DeliveryState, Outbox, Row
-from pegel.alerts.sink import Alert, DeliveryError, Sink
+from pegel.alerts.delivery.outbox import Backoff, DeliveryState, Outbox, Row
+from pegel.alerts.delivery.sink import Alert, DeliveryError, Sink
 from pegel.errors import OutsideError
 from pegel.schemas.audit import Head, write_heads
 from pegel.tables.audit import AuditTrail

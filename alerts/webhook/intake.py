@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pegel.alerts.call_records import (
+from pegel.alerts.webhook.call import FIRED, RECONCILED, Approval, WebhookCall, call_key, parse_call
+from pegel.alerts.webhook.call_records import (
     APPROVAL,
     CALL,
     ENDED,
@@ -21,7 +22,6 @@ from pegel.alerts.call_records import (
     call_row,
     in_order,
 )
-from pegel.alerts.webhook_call import FIRED, RECONCILED, Approval, WebhookCall, call_key, parse_call
 from pegel.conf.settings import Mode
 from pegel.schemas.policy import Action, AlertState
 from pegel.tables.audit import AuditTrail

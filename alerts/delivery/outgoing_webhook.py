@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 import httpx
 
-from pegel.alerts.address_guard import allowed_address
-from pegel.alerts.retry_after import retry_after_seconds
-from pegel.alerts.sink import Alert, DeliveryError
+from pegel.alerts.delivery.address_guard import allowed_address
+from pegel.alerts.delivery.retry_after import retry_after_seconds
+from pegel.alerts.delivery.sink import Alert, DeliveryError
 from pegel.alerts.standard_webhooks import decode_secret, signed_headers
 from pegel.conf.delivery_settings import OutgoingWebhookSettings
 from pegel.errors import OutsideError, SettingsError

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pegel.alerts.call_records import Outcome
-from pegel.alerts.guards import ENDED, STARTED, Guards, Hold, hold
-from pegel.alerts.webhook_call import WebhookCall
+from pegel.alerts.retraining.guards import ENDED, STARTED, Guards, Hold, hold
+from pegel.alerts.webhook.call import WebhookCall
+from pegel.alerts.webhook.call_records import Outcome
 from pegel.tables.delta import DeltaTables
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from pegel.alerts.retry_after import retry_after_seconds
-from pegel.alerts.sink import Alert, DeliveryError
+from pegel.alerts.delivery.retry_after import retry_after_seconds
+from pegel.alerts.delivery.sink import Alert, DeliveryError
 from pegel.conf.delivery_settings import AzureMonitorSettings
 from pegel.conf.secret_ref import SecretRef
 from pegel.errors import SettingsError

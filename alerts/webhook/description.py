@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from pegel.alerts.call_records import Outcome
-from pegel.alerts.webhook_call import APPROVAL_TYPE, ESSENTIALS, LONGEST_FIELD, LONGEST_NAME, SCHEMA_ID
+from pegel.alerts.webhook.call import APPROVAL_TYPE, ESSENTIALS, LONGEST_FIELD, LONGEST_NAME, SCHEMA_ID
+from pegel.alerts.webhook.call_records import Outcome
 from pegel.schemas.alert_stream import TYPE_PREFIX
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pegel.alerts.webhook_call import RECONCILED, SIGNED, WebhookCall
+from pegel.alerts.webhook.call import RECONCILED, SIGNED, WebhookCall
 
 
 class Outcome(StrEnum):

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pegel.alerts.call_records import Outcome
-from pegel.alerts.intake import Intake
+from pegel.alerts.webhook.call_records import Outcome
+from pegel.alerts.webhook.intake import Intake
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pegel.alerts.sink import Alert, DeliveryError
+from pegel.alerts.delivery.sink import Alert, DeliveryError
 from pegel.schemas.alert_stream import to_stream_row
 
 _PORTION = 1000

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError
 
-from pegel.alerts.call_records import Outcome
-from pegel.alerts.guards import Hold
-from pegel.alerts.intake import HAS_BEGUN, Intake
-from pegel.alerts.outbox import Backoff
-from pegel.alerts.webhook_call import WebhookCall
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.retraining.guards import Hold
+from pegel.alerts.webhook.call import WebhookCall
+from pegel.alerts.webhook.call_records import Outcome
+from pegel.alerts.webhook.intake import HAS_BEGUN, Intake
 from pegel.conf.settings import DatabricksSettings
 from pegel.errors import OutsideError, PegelError, SettingsError
 
@@ -73,7 +73,7 @@ class DatabricksJobTrigger:
 
         try:
             if self._client is None:
-                from pegel.alerts.workspace import connect
+                from pegel.alerts.retraining.workspace import connect
 
                 self._client = connect(self._settings)
             wait = self._client.jobs.run_now(
@@ -97,7 +97,8 @@ class RetrainQueue:
         start: starts the retraining of an incident and returns the id of the run.
         backoff: the waits; it is tried as long as the incident asks for it.
         now: the clock.
-        held: what holds the retraining of a call back, see :class:`pegel.alerts.past_retrainings.PastRetrainings`.
+        held: what holds the retraining of a call back, see
+                :class:`pegel.alerts.retraining.past_retrainings.PastRetrainings`.
     """
 
     def __init__(

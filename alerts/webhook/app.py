@@ -15,11 +15,11 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from pegel.alerts.call_records import CALL
-from pegel.alerts.intake import Accepted, Intake
-from pegel.alerts.signed_caller import SignedCallerCheck
-from pegel.alerts.webhook_call import CallError, WebhookCall, parse_approval, parse_call, parse_event
-from pegel.alerts.webhook_description import APPROVED, EVENT, RESPONSES, TAKES, Health, Taken, describe
+from pegel.alerts.webhook.call import CallError, WebhookCall, parse_approval, parse_call, parse_event
+from pegel.alerts.webhook.call_records import CALL
+from pegel.alerts.webhook.description import APPROVED, EVENT, RESPONSES, TAKES, Health, Taken, describe
+from pegel.alerts.webhook.intake import Accepted, Intake
+from pegel.alerts.webhook.signed_caller import SignedCallerCheck
 from pegel.conf.bearer_token import TokenCheck, TokenError
 from pegel.tables.audit import AuditTrail
 
