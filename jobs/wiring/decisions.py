@@ -3,15 +3,16 @@
 Everything that they remember is rebuilt from the tables when the job starts, so a restart changes no decision.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
+from pegel.alerts.incident import Incident
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
 from pegel.conf.settings import Settings
 from pegel.jobs.wiring.watching import build_watcher
-from pegel.schemas.policy import AlertState
+from pegel.schemas.policy import AlertState, Policy
 from pegel.schemas.verdicts import BatchFacts
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch
 from pegel.streaming.watch.history import History
@@ -19,6 +20,26 @@ from pegel.streaming.watch.watcher import partition_clock
 from pegel.tables.delta import DeltaTables, Row
 
 _ENDED = (AlertState.RETRACTED.value, AlertState.RESOLVED.value)
+
+Retrainings = Callable[[Sequence[Incident]], Mapping[str, str]]
+"""Unresolved incidents -> the latest state of the retraining of each, where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a decision about the past is made with, where that is not what the stream itself would take.
+
+    Attributes:
+        history: instead of what the tables hold.
+        policy: instead of the one that the settings name.
+        retrainings: instead of their newest states in the tables.
+        clock: what stands for now.
+    """
+
+    history: History | None = None
+    policy: Policy | None = None
+    retrainings: Retrainings | None = None
+    clock: Callable[[], datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +57,18 @@ class Decisions:
     Args:
         tables: the tables below ``storage.root``.
         settings: how blocks close, when windows are final, which policy.
+        past: for a replay or a backtest.
     """
 
-    def __init__(self, tables: DeltaTables, settings: Settings) -> None:
+    def __init__(self, tables: DeltaTables, settings: Settings, past: Past | None = None) -> None:
+        past = past or Past()
+        policy = past.policy or load_policy(settings.watch.policy)
         self._tables = tables
-        self._history = History(tables)
-        self._watcher = build_watcher(settings, tables)
-        self._incidents = Incidents(load_policy(settings.watch.policy))
+        self._history = past.history or History(tables)
+        self._watcher = build_watcher(settings, tables, policy, self._history)
+        self._incidents = Incidents(policy)
+        self._retrainings = past.retrainings or self._newest_retrainings
+        self._clock = past.clock or (lambda: datetime.now(UTC))
         self._restored = False
 
     def decide(self, batch: IngestedBatch) -> Decided:
@@ -57,11 +83,11 @@ class Decisions:
             batch.newest_event,
             batch.newest_enqueued,
             batch.stored_at,
-            datetime.now(UTC),
+            self._clock(),
             batch.counts.conserved,
         )
         judged = {e.incident_id: self._watcher.judge_windows(e) for e in self._incidents.unconfirmed()}
-        alerts = self._incidents.advance(output.blocks, judged, self._retrainings(), facts)
+        alerts = self._incidents.advance(output.blocks, judged, self._retrainings(self._incidents.unresolved), facts)
         return Decided(output.block_rows, output.metric_rows, alerts)
 
     def forget(self) -> None:
@@ -88,9 +114,9 @@ class Decisions:
         ended = {row["incident_id"] for row in rows if row["state"] in _ENDED}
         return [row for row in rows if row["incident_id"] not in ended]
 
-    def _retrainings(self) -> dict[str, str]:
-        """Incident -> the latest state of its retraining; read only while an incident is open."""
-        if not self._incidents.unresolved:
+    def _newest_retrainings(self, unresolved: Sequence[Incident]) -> dict[str, str]:
+        """Read only while an incident is open."""
+        if not unresolved:
             return {}
         rows = self._tables.read("retrainings", "SELECT incident_id, state, at FROM t")
         return {row["incident_id"]: row["state"] for row in sorted(rows, key=lambda row: row["at"])}

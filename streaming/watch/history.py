@@ -59,10 +59,14 @@ class History:
         if not rows:
             return []
         first, last = rows[0]["batch_id"], rows[-1]["batch_id"]
-        found = dict(_by_batch(self._partials(f"batch_id >= {first} AND batch_id <= {last}")))
+        found = dict(_by_batch(self.partials_of(first, last)))
         return [
             PastBatch(row["batch_id"], found.get(row["batch_id"], []), partition_clock(row["offsets"])) for row in rows
         ]
+
+    def partials_of(self, first: int, last: int) -> list[Partial]:
+        """The partials of the micro-batches from one to another, both inclusive."""
+        return self._partials(f"batch_id >= {int(first)} AND batch_id <= {int(last)}")
 
     def blocks(self, before: int) -> list[Row]:
         """The last 64 rows of ``blocks`` of each key with a batch_id below ``before``."""
