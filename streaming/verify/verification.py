@@ -15,14 +15,11 @@ import pyarrow.compute as pc
 
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
-from pegel.schemas.grids import DEFAULT_GRID, Grid, default_grid, grid_from_row
-from pegel.schemas.partials import BACKFILL, BACKFILL_HUB, LIVE
 from pegel.schemas.tables import TABLES
 from pegel.streaming.verify.batch_laws import EVENT_TABLES, BatchLaws, RowCounts, counts_by
 from pegel.streaming.verify.labels import Key, count_labels
 from pegel.streaming.verify.laws import Law
 from pegel.streaming.verify.merged import (
-    GridsBefore,
     MergedLaws,
     merged_ones,
     merged_seconds,
@@ -31,7 +28,8 @@ from pegel.streaming.verify.merged import (
     split_at,
 )
 from pegel.streaming.verify.partials import PartialLaws, micros
-from pegel.streaming.verify.recount import Counted, Place, Recount
+from pegel.streaming.verify.recount import Place
+from pegel.streaming.verify.row_counter import RowCounter, by_kind, prediction_rows
 from pegel.streaming.verify.segments import Admission, admitted_in, segments_of
 from pegel.tables.delta import DeltaTables, Row
 from pegel.tables.merging import merged_up_to
@@ -90,13 +88,9 @@ class Verification:
         old_predictions, new_predictions = split_at(predictions, self._merged_up_to)
         self._partials = PartialLaws(new, new_predictions)
         self._seconds = merged_seconds(self._ingest.window_seconds)
-        highest = "kind, model, version, grid, max(batch_id) AS n"
-        asked = f"SELECT {highest} FROM t WHERE batch_id <= {self._merged_up_to} GROUP BY kind, model, version, grid"
-        self._grids_before = GridsBefore(self._rows("profiles", asked))
         self._merged = MergedLaws(self._seconds, old, old_predictions, self._partials.totals)
         self._copies = Law("event ids", "no two predictions have one id and time, nor two pieces of feedback")
         self._joined = Law("joined labels", "matched, unmatched and joined later are what the rows of feedback give")
-        self._grids = {row["grid"]: grid_from_row(row) for row in tables.read("grids")}
 
     def run(self) -> Report:
         """Verify everything.
@@ -111,9 +105,9 @@ class Verification:
         counts = self._row_counts()
         laws = BatchLaws(counts)
         labels = {name: Counter[int]() for name in ("matched", "unmatched", "joined_later")}
-        known = self._known(upto)
+        counter = RowCounter(self._tables, self._ingest, self._known(upto))
         for first, last in self._slices(upto):
-            self._check_slice(first, last, upto, known, labels)
+            self._check_slice(first, last, upto, counter, labels)
         for row in self._rows("batches", f"SELECT * FROM t WHERE {upto} ORDER BY batch_id"):
             laws.check(row)
             self._check_joined(row, labels)
@@ -181,21 +175,18 @@ class Verification:
         first: int,
         last: int,
         upto: str,
-        known: Mapping[str, frozenset[str]],
+        counter: RowCounter,
         labels: Mapping[str, Counter[int]],
     ) -> None:
-        there = self._tables.read_arrow("predictions", "SELECT * FROM t LIMIT 0").column_names
-        # A table of an older version lacks columns, and one of a newer version has more.
-        names = [name for name in TABLES["predictions"].names if name in there]
-        pieces = self._pieces("predictions", names, f"{upto} AND {_within('event_time', first, last)}")
-        rows = pa.concat_tables([_schema("predictions", names).empty_table(), *pieces])
+        rows = prediction_rows(self._tables, f"{upto} AND {_within('event_time', first, last)}")
         within = _within("window_start", first, last)
-        found = list(self._rows("profiles", f"SELECT * FROM t WHERE {upto} AND {within}"))
-        stored, sums = parted(found, self._merged_up_to)
-        from_files = pc.ends_with(rows["hub"], BACKFILL_HUB)
-        for kind, part in ((LIVE, rows.filter(pc.invert(from_files))), (BACKFILL, rows.filter(from_files))):
-            counted, enqueued = self._count(kind, part, stored, known)
-            up_to = self._merged_up_to
+        partials = list(self._rows("profiles", f"SELECT * FROM t WHERE {upto} AND {within}"))
+        stored, sums = parted(partials, self._merged_up_to)
+        for kind, part in by_kind(rows):
+            found = counter.count(kind, part, stored)
+            for grid in sorted(found.grids):
+                self._partials.live.compare("grids", None, grid, True, counter.knows(grid))
+            counted, enqueued, up_to = found.counted, found.enqueued, self._merged_up_to
             self._partials.check_events(kind, stored, single_ones(counted, up_to), single_ones(enqueued, up_to))
             self._merged.check_events(kind, sums, merged_ones(counted, up_to), merged_ones(enqueued, up_to))
         asked = f"SELECT feedback_id, feedback_time FROM t WHERE {upto} AND {_within('feedback_time', first, last)}"
@@ -203,33 +194,7 @@ class Verification:
         self._check_copies("predictions", zip(ids, times, strict=True))
         again = self._rows("feedback", asked)
         self._check_copies("feedback", ((row["feedback_id"], row["feedback_time"]) for row in again))
-        self._check_labels(rows, found, known, (first, last, upto), labels)
-
-    def _count(
-        self, kind: str, rows: pa.Table, stored: Sequence[Row], known: Mapping[str, frozenset[str]]
-    ) -> tuple[dict[tuple[Place, str], Counted], dict[tuple[Place, str], tuple[int, int]]]:
-        of_version = {(r["batch_id"], r["model"], r["version"]): r["grid"] for r in stored if r["kind"] == kind}
-        versions = list(zip(*(rows[name].to_pylist() for name in ("batch_id", "model", "version")), strict=True))
-        for batch_id, model, version in set(versions):
-            if batch_id <= self._merged_up_to:
-                grid = self._grids_before.of(kind, model, version, batch_id)
-                of_version[batch_id, model, version] = grid
-        for grid in sorted(set(of_version.values())):
-            there = grid == DEFAULT_GRID or grid in self._grids
-            self._partials.live.compare("grids", None, grid, True, there)
-        grid_of = pa.array([of_version.get(one, DEFAULT_GRID) for one in versions], pa.string())
-        counted: dict[tuple[Place, str], Counted] = {}
-        enqueued: dict[tuple[Place, str], tuple[int, int]] = {}
-        for name in pc.unique(grid_of).to_pylist():
-            part = rows.filter(pc.equal(grid_of, name))
-            cap = self._ingest.max_category_names
-            recount = Recount(part, self._grid(name), known, self._ingest.window_seconds, cap)
-            counted |= {(place, name): one for place, one in recount.counted.items()}
-            enqueued |= {(place, name): one for place, one in recount.enqueued.items()}
-        return counted, enqueued
-
-    def _grid(self, name: str) -> Grid:
-        return self._grids.get(name) or default_grid("")
+        self._check_labels(rows, partials, counter.known, (first, last, upto), labels)
 
     def _check_copies(self, table: str, keys: Iterable[Key]) -> None:
         seen = Counter(keys)
