@@ -95,8 +95,8 @@ _BARE_PHONES = {
     "three and fours": "1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}",
 }
 _E_ACUTE = r"(?:\u00e9|\\u00e9)"
-# The first two signs of every name or saying, for a search that looks at few places more closely.
-_NAME_BEGINS = r"(?=[TtPpMmCcFfHhWwRrNn][eEaAoOhHuU\u00e9\u00f3\\])"
+# The first three signs of every name or saying, for a search that looks at few places more closely.
+_NAME_BEGINS = r"(?=[TtPpMmCcFfHhWwRrNn][eEaAoOhHuU\u00e9\u00f3\\][lLoObBvVxXaAfmnu])"
 _PHONE_NAME = (
     f"(?:(?<![A-Za-z])|(?<=[a-z])(?=[TPMF])|{AFTER_ESCAPE})"
     f"(?:[Tt]el(?:e(?:ph|f)on[eo]?|{_E_ACUTE}fono)?|[Tt]{_E_ACUTE}l(?:{_E_ACUTE}phone)?|TEL|[Pp]hone|PHONE|[Mm]obile?"

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.schemas.masking import FAMILIES, IDENTIFIER_DIGITS, MIN_BYTES, SIGNS, UUID
 from pegel.schemas.masking_rule import NO_DIGIT, NO_SIGN, Checksum, MaskingRule, RuleFamily, by_hint
+from pegel.streaming.java_classes import spelt_out
 
 
 def masked(column: Column) -> Column:
@@ -24,13 +25,13 @@ def masked(column: Column) -> Column:
 
 
 def _may_match(column: Column) -> Column:
-    return (F.octet_length(column) >= MIN_BYTES) & column.rlike(SIGNS)
+    return (F.octet_length(column) >= MIN_BYTES) & column.rlike(spelt_out(SIGNS))
 
 
 def masked_identifier(column: Column) -> Column:
     """Mask a column of ids; the same as ``mask_identifier``. Few ids get as far as the rules."""
     done = _let(_by_rules(column), lambda text: F.when(text == column, text).otherwise(_marked(text, column)))
-    needs_rules = ~column.rlike(f"^{UUID}\\z") & _may_match(column)
+    needs_rules = ~column.rlike(spelt_out(f"^{UUID}\\z")) & _may_match(column)
     return F.when(needs_rules, done).otherwise(column)
 
 
@@ -57,7 +58,7 @@ def _by_family(family: RuleFamily) -> Callable[[Column], Column]:
 
 
 def _guarded(hint: str, replace: Callable[[Column], Column]) -> Callable[[Column], Column]:
-    return lambda text: F.when(text.rlike(hint), replace(text)).otherwise(text)
+    return lambda text: F.when(text.rlike(spelt_out(hint)), replace(text)).otherwise(text)
 
 
 def _let(value: Column, body: Callable[[Column], Column]) -> Column:
@@ -67,15 +68,22 @@ def _let(value: Column, body: Callable[[Column], Column]) -> Column:
 
 def _apply(text: Column, rule: MaskingRule) -> Column:
     if rule.checksum is Checksum.NONE:
-        return F.regexp_replace(text, rule.pattern, rule.replacement)
+        return F.regexp_replace(text, spelt_out(rule.pattern), rule.replacement)
     # Taking a text apart costs more than finding out that there is no need to.
     return _let(text, _guarded(rule.pattern, lambda whole: _replace_checked(whole, rule)))
 
 
+# Splitting by a pattern compiles it for every text, which takes longer than all else that is done with the text.
+_MARK = "\0"
+
+
 def _replace_checked(text: Column, rule: MaskingRule) -> Column:
     """What lies between the matches, each followed by its match or by what replaces it."""
-    between = F.split(text, rule.pattern, -1)
-    matches = F.regexp_extract_all(text, F.lit(rule.pattern), F.lit(0))
+    pattern = spelt_out(rule.pattern)
+    between = F.when(text.contains(_MARK), F.split(text, pattern, -1)).otherwise(
+        F.split(F.regexp_replace(text, pattern, _MARK), _MARK, -1)
+    )
+    matches = F.regexp_extract_all(text, F.lit(pattern), F.lit(0))
     pieces = F.zip_with(
         between, matches, lambda piece, match: F.concat(piece, F.coalesce(_checked(match, rule), F.lit("")))
     )

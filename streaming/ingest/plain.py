@@ -27,10 +27,10 @@ from collections.abc import Mapping, Sequence
 
 from pegel.schemas.events import MAX_TOKENS, NUMBER, SCALAR, STRING, EventField
 from pegel.streaming.ingest.checks import RECORD, RFC_3339, CheckedField
+from pegel.streaming.java_classes import spelt_out
 from pegel.streaming.profile.column_sql import quoted
 
-# Java looks up a class of single characters once, but asks for each range in a class anew: that takes five times as
-# long. So the characters are spelt out.
+# Spelt out, see pegel.streaming.java_classes.
 _CONTROLS = "".join(rf"\x{code:02x}" for code in range(0x20))
 _CHARACTER = rf'[^"\\{_CONTROLS}\x{{fffd}}]'
 _ASCII = "".join(re.escape(chr(code)) for code in range(0x20, 0x7F) if chr(code) not in '"\\')
@@ -64,7 +64,7 @@ def certificate(event_type: str, fields: Sequence[EventField], version: int) -> 
     required = {f.json for f in fields if f.required} | ({"schema_version"} if version > 1 else set())
     members = (rf'{re.escape(key)}"((?!\{n})){_COLON}{value}' for n, (key, value) in enumerate(written.items(), 1))
     all_there = "".join(rf"\{n}" for n, key in enumerate(written, 1) if key in required)
-    return rf"\A{_BLANK}{_object('|'.join(members))}{_BLANK}\z{all_there}"
+    return spelt_out(rf"\A{_BLANK}{_object('|'.join(members))}{_BLANK}\z{all_there}")
 
 
 _COLON = f"{_BLANK}:{_BLANK}"

@@ -32,7 +32,8 @@ class StreamTables:
 
     def frame(self, rows: pa.Table) -> DataFrame:
         """Rows that Python holds, as a frame of the session."""
-        return self._spark.createDataFrame(rows)
+        # A table that was filtered down to nothing has no pieces, and Spark cannot take a map in no pieces.
+        return self._spark.createDataFrame(rows if len(rows) else rows.schema.empty_table())
 
     def holds(self, name: str, batch_id: int) -> bool:
         """Whether the micro-batch, or a later one, has been written to the table."""
