@@ -35,6 +35,7 @@ class Incident:
         awaits_proof: whether it may not end before its retraining has proven itself.
         newest: the newest version heard since it opened.
         quiet: how many quiet blocks of that version came in a row.
+        inhibited_by: the incident of the pipeline because of which it is not sent; None if it is.
     """
 
     incident_id: str
@@ -55,6 +56,7 @@ class Incident:
     awaits_proof: bool = False
     newest: str = ""
     quiet: int = 0
+    inhibited_by: str | None = None
 
     @property
     def column(self) -> str:
@@ -197,6 +199,8 @@ def incident_from_rows(rows: Sequence[Mapping[str, Any]], rule: Rule | None) -> 
         sequence=last["sequence"],
         awaits_proof=last["state"] == AlertState.CONFIRMED and last["action"] == Action.RETRAIN,
         newest=first["version"],
+        # Rows of older versions do not have it.
+        inhibited_by=first.get("inhibited_by"),
     )
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pegel import __version__
-from pegel.alerts import message
+from pegel.alerts import message, pipeline_message
 from pegel.alerts.incident import (
-    PIPELINE,
     PROVEN,
     Incident,
     Row,
@@ -23,8 +22,10 @@ from pegel.alerts.incident import (
     verdict_from_block,
     version_order,
 )
+from pegel.alerts.pipeline_incidents import PipelineIncidents, holding_back, is_of_pipeline, spoilt_by
+from pegel.schemas.health import BatchHealth
 from pegel.schemas.partials import ALL
-from pegel.schemas.policy import Action, AlertState, Policy, Rule, RuleKind
+from pegel.schemas.policy import PIPELINE_KINDS, Action, AlertState, Policy, Rule
 from pegel.schemas.verdicts import BatchFacts, BlockVerdict, Evidence, RateVerdict, Verdict
 
 Judged = Mapping[str, tuple[Verdict, ...] | None]
@@ -45,6 +46,7 @@ class Incidents:
         self._policy = policy
         self._code_version = code_version
         self._unresolved: dict[tuple[str, str], Incident] = {}
+        self._pipeline = PipelineIncidents()
 
     @property
     def unresolved(self) -> tuple[Incident, ...]:
@@ -73,21 +75,20 @@ class Incidents:
         Returns:
             the rows for ``alerts``, in the order in which things happened.
         """
-        rows: list[Row] = []
+        # What the end of a fault of the pipeline retracts is not opened again by blocks of the same micro-batch.
+        joined = set(self._unresolved)
+        rows = self._advance_pipeline(facts)
+        retracted = joined - set(self._unresolved)
         for incident in self.unresolved:
             rows += self._settle(incident, judged.get(incident.incident_id), facts)
         # What rings in the micro-batch that ends an incident has joined it: it does not open the next one.
-        joined = set(self._unresolved)
+        joined = retracted | set(self._unresolved)
         for incident in self.unresolved:
-            if incident.model == PIPELINE:
-                incident.hear_counts(facts.conserved)
-            else:
+            if not is_of_pipeline(incident):
                 incident.hear_blocks(verdicts)
-            rows += self._end(incident, retrainings.get(incident.incident_id), facts)
+                rows += self._end(incident, retrainings.get(incident.incident_id), facts)
         for rule in self._policy.rules:
-            if rule.kind is RuleKind.CONSERVATION:
-                rows += self._open_pipeline(rule, facts)
-            else:
+            if rule.kind not in PIPELINE_KINDS:
                 mine = [block for block in verdicts if (block.model, rule.name) not in joined]
                 rows += self._open(rule, mine, facts)
         return rows
@@ -97,6 +98,7 @@ class Incidents:
         alert_rows: Iterable[Mapping[str, Any]],
         block_rows: Iterable[Mapping[str, Any]],
         conserved: Mapping[int, bool] | None = None,
+        past: Iterable[BatchHealth] = (),
     ) -> None:
         """Replace the state by what the tables say before a micro-batch.
 
@@ -108,7 +110,9 @@ class Incidents:
             alert_rows: rows of ``alerts``; those of resolved and retracted incidents may be left out.
             block_rows: rows of ``blocks`` of the models with an unresolved incident, from its first row on.
             conserved: micro-batch -> whether it was conserved, from the first row of an open pipeline incident on.
+            past: the last micro-batches, see :data:`pegel.schemas.health.REMEMBERED`.
         """
+        self._pipeline.restore(past)
         by_incident: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for row in alert_rows:
             by_incident[row["incident_id"]].append(row)
@@ -126,6 +130,8 @@ class Incidents:
 
     def _settle(self, incident: Incident, judged: tuple[Verdict, ...] | None, facts: BatchFacts) -> list[Row]:
         if incident.state is not AlertState.OPENED or judged is None:
+            return []
+        if holding_back(self.unresolved, incident.rule, incident.model) is not None:
             return []
         still = [v for v in rings(incident.rule, judged) if v.column in incident.columns]
         if not still:
@@ -145,10 +151,7 @@ class Incidents:
         if not incident.may_end(self._policy.resolve_after_blocks, retraining):
             return []
         del self._unresolved[incident.model, incident.rule.name]
-        if incident.model == PIPELINE:
-            words = message.conserved_again(incident)
-        else:
-            words = message.resolved(incident, proven=retraining == PROVEN)
+        words = message.resolved(incident, proven=retraining == PROVEN)
         return [self._row(incident, AlertState.RESOLVED, facts, words)]
 
     def _open(self, rule: Rule, verdicts: Sequence[BlockVerdict], facts: BatchFacts) -> list[Row]:
@@ -163,38 +166,46 @@ class Incidents:
             chosen = max(heard[model], key=lambda block: _weight(rule, block))
             loudest, *_ = found = rings_in(rule, chosen)
             incident = _incident_of(rule, chosen, found, facts.batch_id)
+            fault = holding_back(self.unresolved, rule, model)
             self._unresolved[model, rule.name] = incident
             others = sorted({block.segment for block in heard[model]} - {chosen.segment, ALL})
             may_retrain = rule.action is Action.RETRAIN and self._may_retrain(loudest)
-            words = message.opened(incident, loudest, others, may_retrain=may_retrain)
-            rows.append(self._row(incident, AlertState.OPENED, facts, words, action=rule.action, verdict=loudest))
+            action, held_back = rule.action, ""
+            if fault is not None:
+                incident.inhibited_by, action = fault.incident_id, Action.NONE
+                held_back = pipeline_message.held_back(fault)
+            words = message.opened(incident, loudest, others, may_retrain=may_retrain, held_back=held_back)
+            rows.append(self._row(incident, AlertState.OPENED, facts, words, action=action, verdict=loudest))
         return rows
 
-    def _open_pipeline(self, rule: Rule, facts: BatchFacts) -> list[Row]:
-        if facts.conserved or (PIPELINE, rule.name) in self._unresolved:
-            return []
-        incident = Incident(
-            incident_id=incident_key(PIPELINE, rule.name, facts.batch_id),
-            model=PIPELINE,
-            rule=rule,
-            version="",
-            segment=ALL,
-            columns=(),
-            calibrated=True,  # counts are exact
-            baseline_id=None,
-            first_batch_id=facts.batch_id,
-            last_batch_id=facts.batch_id,
-            since=facts.event_time,
-            windows=(),
-            opened_in=facts.batch_id,
-        )
-        self._unresolved[PIPELINE, rule.name] = incident
-        words = message.unconserved(facts.batch_id)
-        # Counts of a micro-batch never change, so that nothing later could confirm or retract them.
-        return [
-            self._row(incident, AlertState.OPENED, facts, words, action=rule.action),
-            self._row(incident, AlertState.CONFIRMED, facts, words, action=rule.action),
-        ]
+    def _advance_pipeline(self, facts: BatchFacts) -> list[Row]:
+        """End and open what is about the pipeline itself; first, since the rest depends on it."""
+        self._pipeline.take(facts)
+        rows = []
+        for incident in filter(is_of_pipeline, self.unresolved):
+            words = self._pipeline.ended(incident, facts, self._policy.resolve_after_blocks)
+            if words is not None:
+                del self._unresolved[incident.model, incident.rule.name]
+                rows += [self._row(incident, AlertState.RESOLVED, facts, words), *self._retract_spoilt(incident, facts)]
+        for rule in self._policy.rules:
+            if rule.kind not in PIPELINE_KINDS:
+                continue
+            for incident, words in self._pipeline.begun(rule, facts):
+                if (incident.model, rule.name) not in self._unresolved:
+                    self._unresolved[incident.model, rule.name] = incident
+                    # Counts of a micro-batch never change, so that nothing later could confirm or retract them.
+                    for state in (AlertState.OPENED, AlertState.CONFIRMED):
+                        rows.append(self._row(incident, state, facts, words, action=rule.action))
+        return rows
+
+    def _retract_spoilt(self, fault: Incident, facts: BatchFacts) -> list[Row]:
+        rows = []
+        for incident in self.unresolved:
+            if spoilt_by(fault, incident):
+                del self._unresolved[incident.model, incident.rule.name]
+                words = pipeline_message.spoilt(incident, fault)
+                rows.append(self._row(incident, AlertState.RETRACTED, facts, words))
+        return rows
 
     def _may_retrain(self, verdict: Verdict) -> bool:
         return verdict.calibrated or self._policy.uncalibrated_may_retrain
@@ -248,6 +259,7 @@ class Incidents:
             "runbook": incident.rule.runbook,
             "policy_hash": self._policy.hash,
             "code_version": self._code_version,
+            "inhibited_by": incident.inhibited_by,
         }
 
 
@@ -282,7 +294,7 @@ def _weight(rule: Rule, block: BlockVerdict) -> tuple[tuple[int, int, str], bool
 def _hear_again(
     incident: Incident, blocks: Mapping[int, Sequence[BlockVerdict]], conserved: Mapping[int, bool]
 ) -> None:
-    if incident.model == PIPELINE:
+    if is_of_pipeline(incident):
         for batch_id in sorted(batch_id for batch_id in conserved if batch_id > incident.opened_in):
             incident.hear_counts(conserved[batch_id])
         return

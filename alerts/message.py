@@ -24,15 +24,15 @@ _NAME_LENGTH = 80
 
 
 def opened(
-    incident: Incident, loudest: Verdict, other_segments: Sequence[str], *, may_retrain: bool
+    incident: Incident, loudest: Verdict, other_segments: Sequence[str], *, may_retrain: bool, held_back: str = ""
 ) -> tuple[str, str]:
-    """Title and message of an incident that a block opened."""
-    elsewhere = f" It also rang in {_listed(other_segments)}." if other_segments else ""
+    """Title and message of an incident that a block opened; ``held_back`` says why nobody is told, if so."""
+    elsewhere = f" It also rang in {listed(other_segments)}." if other_segments else ""
     after = f"If they do, a retraining {_STARTS}." if may_retrain else "If they do, a person has to look."
+    settled = f"The windows of this evidence confirm or retract it by themselves once they are final. {after}"
     return (
-        f"{_kind(incident)} in {_version(incident)}: {_listed(incident.columns)}",
-        f"{_what(incident, loudest)}{elsewhere} {_trust(loudest)} The windows of this evidence confirm or retract it "
-        f"by themselves once they are final. {after}",
+        f"{_kind(incident)} in {_version(incident)}: {listed(incident.columns)}",
+        f"{_what(incident, loudest)}{elsewhere} {_trust(loudest)} {held_back or settled}",
     )
 
 
@@ -46,7 +46,7 @@ def confirmed(incident: Incident, loudest: Verdict, action: Action, quiet_blocks
     else:
         after = f"Nothing is retrained by itself. {closes}."
     return (
-        f"{_kind(incident)} confirmed in {_version(incident)}: {_listed(incident.columns)}",
+        f"{_kind(incident)} confirmed in {_version(incident)}: {listed(incident.columns)}",
         f"{_what(incident, loudest)} {_trust(loudest)} The windows are final. {after}",
     )
 
@@ -56,7 +56,7 @@ def retracted(incident: Incident) -> tuple[str, str]:
     why = "late events have filled them up. There is nothing to do."
     if incident.rule.kind is RuleKind.RATE:
         why = "over them as a whole it is too small to matter. If this comes again, look at the rates of the blocks."
-    shown = f"what a block showed for {_listed(incident.columns)}"
+    shown = f"what a block showed for {listed(incident.columns)}"
     return (
         f"{_kind(incident)} in {_version(incident)} retracted",
         f"The final windows of {_where(incident)} do not show {shown}: {why}",
@@ -69,7 +69,7 @@ def resolved(incident: Incident, *, proven: bool) -> tuple[str, str]:
     proof = ", and the retrained model has proven itself" if proven else ""
     return (
         f"{_kind(incident)} in {plain(incident.model)} is over",
-        f"{how}{proof}. It began {_time(incident.since)} with {_listed(incident.columns)} of version "
+        f"{how}{proof}. It began {moment(incident.since)} with {listed(incident.columns)} of version "
         f"{plain(incident.version)}. There is nothing to do.",
     )
 
@@ -105,17 +105,17 @@ def _what(incident: Incident, loudest: Verdict) -> str:
     head = f"{count} columns of" if count > 1 else "One column of"
     return (
         f"{head} {_where(incident)} left the baseline {incident.baseline_id or 'of this version'}: "
-        f"{_listed(incident.columns)}. The loudest is {plain(loudest.column)}: {direction}, by {loudest.effect:.3g} "
+        f"{listed(incident.columns)}. The loudest is {plain(loudest.column)}: {direction}, by {loudest.effect:.3g} "
         f"baseline standard deviations over n = {loudest.n} events (statistic {loudest.statistic:.4g}, bound "
-        f"{loudest.threshold:.4g}, p = {loudest.p_value:.2g}), since {_time(incident.since)}."
+        f"{loudest.threshold:.4g}, p = {loudest.p_value:.2g}), since {moment(incident.since)}."
     )
 
 
 def _what_rate(incident: Incident, rate: RateVerdict) -> str:
-    others = f" {_listed(incident.columns[1:])} rose too." if len(incident.columns) > 1 else ""
+    others = f" {listed(incident.columns[1:])} rose too." if len(incident.columns) > 1 else ""
     return (
         f"The {plain(rate.column)} of {_where(incident)} is {rate.hits / rate.n:.3g} over n = {rate.n} events (95 % "
-        f"interval {rate.lower:.3g} to {rate.upper:.3g}), since {_time(incident.since)}. The baseline "
+        f"interval {rate.lower:.3g} to {rate.upper:.3g}), since {moment(incident.since)}. The baseline "
         f"{incident.baseline_id or 'of this version'} has {rate.baseline_hits / rate.baseline_n:.3g} of n = "
         f"{rate.baseline_n} and allows at most {rate.bound:.3g}; the shift is {rate.effect:.3g} standard deviations."
         f"{others}"
@@ -137,7 +137,8 @@ def _version(incident: Incident) -> str:
     return f"{plain(incident.model)} {plain(incident.version)}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
     shown = ", ".join(plain(name) for name in names[:_LISTED])
     rest = len(names) - _LISTED
     return f"{shown} and {rest} more" if rest > 0 else shown
@@ -153,5 +154,6 @@ def plain(text: object, longest: int = _NAME_LENGTH) -> str:
     return "".join(char if char.isprintable() else "?" for char in str(text)[:longest])
 
 
-def _time(moment: datetime | None) -> str:
-    return "an unknown time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def moment(at: datetime | None) -> str:
+    """A time as messages write it; one that is not known is said to be so."""
+    return "an unknown time" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pegel.conf.loading import read_text
 from pegel.errors import SettingsError
 from pegel.schemas import metric_names
-from pegel.schemas.policy import Action, Policy, Rule, RuleKind
+from pegel.schemas.policy import PIPELINE_KINDS, Action, Policy, Rule, RuleKind
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
@@ -24,6 +24,8 @@ class _RuleInFile(BaseModel):
     severity: Annotated[int, Field(ge=0, le=4)]
     action: Action
     runbook: Annotated[str, Field(pattern=r"^[a-z0-9_-]+\.md$")]
+    for_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     @field_validator("columns")
     @classmethod
@@ -43,6 +45,8 @@ class _RuleInFile(BaseModel):
             self.severity,
             self.action,
             self.runbook,
+            self.for_seconds,
+            self.limit,
         )
 
 
@@ -64,16 +68,30 @@ class _PolicyInFile(BaseModel):
         if twice:
             msg = f"the rule {twice[0]!r} is there twice; incidents are named after rules, so each needs its own name"
             raise ValueError(msg)
-        if any(rule.kind is RuleKind.CONSERVATION and rule.action is Action.RETRAIN for rule in rules):
-            msg = "lost events cannot be mended by a retraining; a rule of kind conservation pages or does nothing"
-            raise ValueError(msg)
         for rule in rules:
+            if rule.kind in PIPELINE_KINDS:
+                _refuse_pipeline(rule)
             if rule.kind is RuleKind.RATE:
                 _refuse_rates(rule)
             elif rule.columns != "*" and set(rule.columns) & set(metric_names.RATES):
                 msg = f"the rule {rule.name!r} names a rate, which only a rule of kind rate hears of"
                 raise ValueError(msg)
         return rules
+
+
+def _refuse_pipeline(rule: _RuleInFile) -> None:
+    if rule.action is Action.RETRAIN:
+        msg = (
+            f"lost, refused and missing events cannot be mended by a retraining; the rule {rule.name!r} of kind "
+            f"{rule.kind} pages or does nothing"
+        )
+        raise ValueError(msg)
+    if rule.kind is not RuleKind.CONSERVATION and rule.for_seconds <= 0:
+        msg = f"the rule {rule.name!r} of kind {rule.kind} does not say for_seconds, the time that it looks at"
+        raise ValueError(msg)
+    if rule.kind is RuleKind.DEAD_LETTERS and not 0 < rule.limit < 1:
+        msg = f"the limit of the rule {rule.name!r} is the share of events that may be refused, between 0 and 1"
+        raise ValueError(msg)
 
 
 def _refuse_rates(rule: _RuleInFile) -> None:

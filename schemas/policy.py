@@ -16,6 +16,17 @@ class RuleKind(StrEnum):
     """Its verdicts about rates that have risen above their baseline's, see ``metric_names.RATES``."""
     CONSERVATION = "conservation"
     """Whether every event of a micro-batch was accounted for."""
+    NO_DATA = "no_data"
+    """Whether a model, or a partition of a hub, that had events has none any more while others have."""
+    DEAD_LETTERS = "dead_letters"
+    """Whether too many events are refused."""
+
+
+PIPELINE_KINDS = frozenset({RuleKind.CONSERVATION, RuleKind.NO_DATA, RuleKind.DEAD_LETTERS})
+"""What is about the pipeline itself and decided in the stream. While an incident of such a rule is open, what the rules
+of :data:`INHIBITED_KINDS` find in the models that it touches is recorded and not sent, and retrains nothing."""
+
+INHIBITED_KINDS = frozenset({RuleKind.DRIFT})
 
 
 class Action(StrEnum):
@@ -48,6 +59,8 @@ class Rule:
         severity: 0 (worst) to 4, as in Azure Monitor.
         action: what a confirmed alert asks for; ``none`` only records.
         runbook: page of ``docs/runbook``.
+        for_seconds: how long it has to last, or how far a share looks back; 0 where the kind has no such time.
+        limit: the largest share that is allowed, 0 to 1; 0 where the kind has none.
     """
 
     name: str
@@ -57,6 +70,8 @@ class Rule:
     severity: int
     action: Action
     runbook: str
+    for_seconds: float = 0.0
+    limit: float = 0.0
 
     def covers(self, column: str) -> bool:
         """Whether the rule is about this column.

@@ -294,6 +294,7 @@ ALERTS = Table(
         Column("runbook", "string", "page of the runbook", nullable=False),
         Column("policy_hash", "string", "of the policy that decided", nullable=False),
         Column("code_version", "string", "version of Pegel", nullable=False),
+        Column("inhibited_by", "string", "the open incident of the pipeline because of which it is not sent"),
     ),
     HOT,
 )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pegel.schemas.health import BatchHealth
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnVerdict:
@@ -143,6 +145,7 @@ class BatchFacts:
         stored_time: when its predictions were stored.
         decided_time: when the decision is made (passed in, so that nothing else reads a clock).
         conserved: whether received = stored + dead letters + duplicates held, for both hubs and for the partials.
+        health: what else it says of the pipeline; None where nobody watches that.
     """
 
     batch_id: int
@@ -151,3 +154,4 @@ class BatchFacts:
     stored_time: datetime | None
     decided_time: datetime
     conserved: bool = True
+    health: BatchHealth | None = None

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from pegel.alerts.delivery.outbox import Backoff, DeliveryState, Outbox, Row
 from pegel.alerts.delivery.sink import Alert, DeliveryError, Sink
+from pegel.alerts.delivery.withholding import inhibited
 from pegel.errors import OutsideError
 from pegel.schemas.audit import Head, write_heads
 from pegel.tables.audit import AuditTrail
@@ -116,6 +117,9 @@ class Dispatcher:
 
     def _deliver(self, sink: Sink, outbox: Outbox, ignore_backoff: bool) -> Iterator[Row]:
         now = self._now()
+        if withheld := outbox.withhold(now, inhibited):
+            self._tables.append("deliveries", withheld)
+            yield from withheld
         due = outbox.due(now, ignore_backoff=ignore_backoff)
         heads = self._heads() if due else None
         due = [{**alert, "audit_heads": heads, "told_at": self._told_at(sink, alert, now)} for alert in due]

@@ -5,7 +5,7 @@ attempt that was claimed and has no outcome may have arrived or not: it is made 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -23,12 +23,16 @@ Row = dict[str, Any]
 
 
 class DeliveryState(StrEnum):
-    """The steps of an attempt: claimed, then sent, failed or, if it was the last one or was refused, dead."""
+    """The steps of an attempt: claimed, then sent, failed or, if it was the last one or was refused, dead.
+
+    What nobody is to be told at the moment is withheld, without an attempt.
+    """
 
     CLAIMED = "claimed"
     SENT = "sent"
     FAILED = "failed"
     DEAD = "dead"
+    WITHHELD = "withheld"
 
 
 _ENDED = (DeliveryState.SENT, DeliveryState.DEAD)
@@ -99,6 +103,8 @@ class Outbox:
         self._repeat = None if repeat_seconds is None else timedelta(seconds=repeat_seconds)
         self._waiting: dict[str, _Entry] = {}
         self._ended: set[str] = set()
+        self._told: set[str] = set()
+        self._withheld: set[str] = set()
         self._attempts: dict[str, int] = {}
         self._ended_at: dict[str, datetime] = {}
         self._latest: dict[str, Alert] = {}
@@ -110,7 +116,7 @@ class Outbox:
     def add(self, alerts: Iterable[Alert]) -> None:
         """Take alerts in; those it knows already change nothing."""
         for alert in alerts:
-            if alert["alert_id"] not in self._ended:
+            if alert["alert_id"] not in self._ended | self._withheld:
                 self._waiting.setdefault(alert["alert_id"], _Entry(alert))
             latest = self._latest.setdefault(alert["incident_id"], alert)
             if alert["sequence"] > latest["sequence"]:
@@ -120,11 +126,14 @@ class Outbox:
         """Learn from rows of ``deliveries`` what was done before; call it after :meth:`add`."""
         rows = [row for row in deliveries if row["sink"] == self._sink]
         self._ended |= {row["alert_id"] for row in rows if row["state"] in _ENDED}
-        for alert_id in self._ended:
+        self._withheld |= {row["alert_id"] for row in rows if row["state"] == DeliveryState.WITHHELD} - self._ended
+        sent = {row["alert_id"] for row in rows if row["state"] == DeliveryState.SENT}
+        self._told |= {entry.alert["incident_id"] for name, entry in self._waiting.items() if name in sent}
+        for alert_id in self._ended | self._withheld:
             self._waiting.pop(alert_id, None)
         for row in rows:
             self._attempts[row["alert_id"]] = max(row["attempt"], self._attempts.get(row["alert_id"], 0))
-            if row["state"] in _ENDED:
+            if row["state"] in (*_ENDED, DeliveryState.WITHHELD):
                 self._ended_at[row["alert_id"]] = max(row["at"], self._ended_at.get(row["alert_id"], _ALWAYS))
             entry = self._waiting.get(row["alert_id"])
             if entry is None:
@@ -132,6 +141,39 @@ class Outbox:
             entry.attempt = max(entry.attempt, row["attempt"])
             if row["state"] == DeliveryState.FAILED:
                 entry.not_before = max(entry.not_before, self._again(row["attempt"], row["at"], None))
+
+    def withhold(self, now: datetime, reason: Callable[[Alert], str | None]) -> list[Row]:
+        """Set aside what nobody is to be told at the moment, and let wait again what somebody may be told by now.
+
+        The end of an incident is withheld only if nothing of it was sent: who was told of it has to hear that it is
+        over. Of what was withheld the last transition is sent once there is no reason any more, if it is still open.
+
+        Args:
+            now: the time.
+            reason: why an alert is withheld, in words; None if it is not.
+
+        Returns:
+            rows for ``deliveries``.
+        """
+        for alert in self._latest.values():
+            alert_id = alert["alert_id"]
+            if alert_id in self._withheld and alert["state"] in _OPEN and reason(alert) is None:
+                self._withheld.discard(alert_id)
+                attempt = self._attempts.get(alert_id, 0)
+                self._waiting[alert_id] = _Entry(alert, attempt, attempt)
+        self._renew(now)
+        rows = []
+        for alert_id, entry in list(self._waiting.items()):
+            why = reason(entry.alert)
+            if why is None or (entry.alert["state"] not in _OPEN and entry.alert["incident_id"] in self._told):
+                continue
+            rows.append(self._row(entry.alert, DeliveryState.WITHHELD, now, why))
+            self._attempts[alert_id] = self._waiting.pop(alert_id).attempt
+            if alert_id in self._ended:
+                self._ended_at[alert_id] = now
+            else:
+                self._withheld.add(alert_id)
+        return rows
 
     def due(self, now: datetime, *, ignore_backoff: bool = False) -> list[Alert]:
         """The alerts to send now, the oldest first; an alert waits for the earlier ones of its incident."""
@@ -196,7 +238,9 @@ class Outbox:
         for alert in self._latest.values():
             alert_id = alert["alert_id"]
             ended_at = self._ended_at.get(alert_id)
-            if ended_at is None or now - ended_at < self._repeat or alert["state"] not in _OPEN:
+            if alert_id not in self._ended or ended_at is None or now - ended_at < self._repeat:
+                continue
+            if alert["state"] not in _OPEN:
                 continue
             if alert_id not in self._waiting:
                 attempt = self._attempts[alert_id]
@@ -211,6 +255,8 @@ class Outbox:
             alert_id = alert["alert_id"]
             self._attempts[alert_id] = self._waiting.pop(alert_id).attempt
             self._ended.add(alert_id)
+            if state is DeliveryState.SENT:
+                self._told.add(alert["incident_id"])
             self._ended_at[alert_id] = now
         return rows
 

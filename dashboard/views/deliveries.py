@@ -12,7 +12,7 @@ from pegel.dashboard.views.words import MAX_SENTENCE, Level, visible
 
 Row = dict[str, Any]
 
-SENT, FAILED, DEAD = "sent", "failed", "dead"
+SENT, FAILED, DEAD, WITHHELD = "sent", "failed", "dead", "withheld"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class SinkState:
     """One sink.
 
     Attributes:
-        waiting: alerts that it has neither taken nor finally refused.
+        waiting: alerts that it has neither taken nor finally refused, and that are not withheld.
         oldest: when the oldest of them was decided.
         sent: alerts that it took.
         dead: alerts that were given up.
@@ -55,7 +55,7 @@ def _one(sink: str, attempts: Sequence[Row], decided: Mapping[str, datetime], sc
     states: dict[str, set[str]] = defaultdict(set)
     for row in attempts:
         states[row["alert_id"]].add(row["state"])
-    waiting = [at for alert, at in decided.items() if not states[alert] & {SENT, DEAD}]
+    waiting = [at for alert, at in decided.items() if not states[alert] & {SENT, DEAD, WITHHELD}]
     oldest = min(waiting, default=None)
     last = max(attempts, key=lambda r: (r["at"], r["attempt"]), default=None)
     dead = sum(DEAD in s for s in states.values())

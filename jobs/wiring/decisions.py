@@ -11,6 +11,7 @@ from pegel.alerts.incident import Incident
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
 from pegel.conf.settings import Settings
+from pegel.jobs.wiring.pipeline_past import health_of, past_health
 from pegel.jobs.wiring.watching import build_watcher
 from pegel.schemas.policy import AlertState, Policy
 from pegel.schemas.verdicts import BatchFacts
@@ -85,6 +86,7 @@ class Decisions:
             batch.stored_at,
             self._clock(),
             batch.counts.conserved,
+            health_of(batch),
         )
         judged = {e.incident_id: self._watcher.judge_windows(e) for e in self._incidents.unconfirmed()}
         alerts = self._incidents.advance(output.blocks, judged, self._retrainings(self._incidents.unresolved), facts)
@@ -107,7 +109,7 @@ class Decisions:
             within = f"SELECT * FROM t WHERE batch_id >= {first} AND batch_id < {batch_id}"
             heard = self._tables.read("blocks", within)
             conserved = dict(_conserved(self._tables.read("batches", within)))
-        self._incidents.restore(alerts, heard, conserved)
+        self._incidents.restore(alerts, heard, conserved, past_health(self._tables, batch_id))
 
     def _unresolved_alerts(self, batch_id: int) -> list[Row]:
         rows = self._tables.read("alerts", f"SELECT * FROM t WHERE batch_id < {batch_id}")

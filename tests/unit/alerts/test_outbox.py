@@ -321,3 +321,15 @@ def test_whatever_a_sink_raises_is_a_failed_attempt_that_waits_and_ends():
     sending.step()
     assert delivered(tables)[2:] == [("a1", 2, "claimed"), ("a1", 2, "dead")]
     assert "label too long" in tables.rows["deliveries"][-1]["detail"]
+
+
+def test_what_is_inhibited_is_on_record_as_withheld_and_never_sent():
+    tables = MemoryTables([alert(1) | {"inhibited_by": "sick"}, alert(2, incident="j")])
+    sink = ScriptedSink()
+    for hours in (0, 1, 5, 9):
+        Dispatcher(tables, [sink], Backoff(60, 5), lambda hours=hours: NOON + timedelta(hours=hours)).step()
+    assert sink.received == ["a2"]
+    rows = [row for row in tables.rows["deliveries"] if row["alert_id"] == "a1"]
+    assert [(row["state"], row["attempt"], row["detail"]) for row in rows] == [
+        ("withheld", 0, "the pipeline was sick, see incident sick")
+    ]

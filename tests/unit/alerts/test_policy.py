@@ -56,6 +56,8 @@ def test_shipped_policy_retrains_on_drift_of_any_column_and_pages_where_events_a
         RuleKind.DRIFT: ("*", Action.RETRAIN),
         RuleKind.RATE: (("error_rate", "unfinished_rate"), Action.PAGE),
         RuleKind.CONSERVATION: ("*", Action.PAGE),
+        RuleKind.NO_DATA: ("*", Action.PAGE),
+        RuleKind.DEAD_LETTERS: ("*", Action.PAGE),
     }
 
 
@@ -101,6 +103,8 @@ def test_policy_hash_names_the_content_and_not_the_spelling(write):
             "kind: rate, severity: 3, action: retrain",
             "'words' of kind rate must ask for none",
         ),
+        ("kind: drift", "kind: no_data", "does not say for_seconds"),
+        ("kind: drift", "kind: dead_letters, for_seconds: 60", "between 0 and 1"),
         ("kind: drift", "kind: rate", "'input_words' is no rate that is judged"),
         ("columns: [input_words]", "columns: [error_rate]", "only a rule of kind rate hears of"),
         (
