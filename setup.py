@@ -36,6 +36,7 @@ JOBS = (
     "deliver",
     "webhook",
     "explain",
+    "replay",
     "approve",
     "serve",
     "retrain",

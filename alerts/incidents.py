@@ -40,11 +40,13 @@ class Incidents:
     Args:
         policy: what rings.
         code_version: goes into the lineage of each alert.
+        settings_hash: likewise; of the settings that decide beside the policy.
     """
 
-    def __init__(self, policy: Policy, code_version: str = __version__) -> None:
+    def __init__(self, policy: Policy, code_version: str = __version__, settings_hash: str | None = None) -> None:
         self._policy = policy
         self._code_version = code_version
+        self._settings_hash = settings_hash
         self._unresolved: dict[tuple[str, str], Incident] = {}
         self._pipeline = PipelineIncidents()
 
@@ -260,6 +262,7 @@ class Incidents:
             "policy_hash": self._policy.hash,
             "code_version": self._code_version,
             "inhibited_by": incident.inhibited_by,
+            "settings_hash": self._settings_hash,
         }
 
 

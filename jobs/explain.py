@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pegel.alerts.explanation import Story, explain
-from pegel.errors import SettingsError
+from pegel.jobs.wiring.alert_lookup import find_incident
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.tables.access import open_tables
 from pegel.tables.delta import DeltaTables
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         OutsideError: if a table cannot be read.
     """
     parser = build_parser("explain", "Tell an incident in words, from the tables.")
-    parser.add_argument("id", metavar="ID", help="of an incident, or of one of its alerts")
+    parser.add_argument("id", metavar="ID", help="of an incident, or of one of its alerts; six characters do")
     arguments = parse(parser, argv)
     sys.stdout.write(explain(read_story(open_tables(arguments.settings.storage), arguments.options.id)))
     return 0
@@ -32,17 +32,13 @@ def read_story(tables: DeltaTables, wanted: str) -> Story:
 
     Args:
         tables: where.
-        wanted: its id, or that of one of its alerts. It is compared in Python and never becomes a part of a query.
+        wanted: see :func:`~pegel.jobs.wiring.alert_lookup.find_incident`.
 
     Raises:
-        SettingsError: if it is neither.
+        SettingsError: if no incident and no alert is named so, or several are.
     """
-    alerts = tables.read("alerts")
-    incident = next((row["incident_id"] for row in alerts if wanted in (row["incident_id"], row["alert_id"])), None)
-    if incident is None:
-        msg = f"no incident and no alert in {tables.uri('alerts')} has the id {wanted!r}; the dashboard lists them"
-        raise SettingsError(msg)
-    mine = sorted((row for row in alerts if row["incident_id"] == incident), key=lambda row: row["sequence"])
+    mine = find_incident(tables, wanted)
+    incident = mine[0]["incident_id"]
     first = mine[0]
     ids = {row["alert_id"] for row in mine}
     low, high = min(row["first_batch_id"] for row in mine), max(row["last_batch_id"] for row in mine)

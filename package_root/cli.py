@@ -17,6 +17,7 @@ JOBS = {
     "webhook": "Take the calls of Azure's action group and start retrainings.",
     "approve": "Let the proposed retraining of an incident start.",
     "explain": "Tell an incident in words, from the tables.",
+    "replay": "Decide an alert again, from the rows that it rests on.",
     "retrain": "Train, evaluate, promote and prove a challenger for an incident.",
     "fairness": "Measure decisions by group, and try what mitigation would change.",
     "serve": "Serve /predict with the champion of the registry.",

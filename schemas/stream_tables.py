@@ -295,6 +295,7 @@ ALERTS = Table(
         Column("policy_hash", "string", "of the policy that decided", nullable=False),
         Column("code_version", "string", "version of Pegel", nullable=False),
         Column("inhibited_by", "string", "the open incident of the pipeline because of which it is not sent"),
+        Column("settings_hash", "string", "of the settings that decide beside the policy, see conf/deciding.py"),
     ),
     HOT,
 )

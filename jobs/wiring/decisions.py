@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pegel.alerts.incident import Incident
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
+from pegel.conf.deciding import deciding_hash
 from pegel.conf.settings import Settings
 from pegel.jobs.wiring.pipeline_past import health_of, past_health
 from pegel.jobs.wiring.watching import build_watcher
@@ -67,7 +68,7 @@ class Decisions:
         self._tables = tables
         self._history = past.history or History(tables)
         self._watcher = build_watcher(settings, tables, policy, self._history)
-        self._incidents = Incidents(policy)
+        self._incidents = Incidents(policy, settings_hash=deciding_hash(settings))
         self._retrainings = past.retrainings or self._newest_retrainings
         self._clock = past.clock or (lambda: datetime.now(UTC))
         self._restored = False

@@ -205,7 +205,7 @@ class Windows:
         sums: dict[tuple[Window, Key], WindowSum] = {}
         wanted = set(windows)
         stored: list[Partial] = []
-        for start, end in _ranges(wanted):
+        for start, end in ranges(wanted):
             stored += self._load(start, end, batch_id) if self._load else ()
         for partial in (*stored, *self._batch):
             key = key_of(partial)
@@ -298,18 +298,18 @@ def _end(window: Window) -> datetime:
     return window[0] + timedelta(seconds=window[1])
 
 
-def _ranges(windows: Iterable[Window]) -> list[tuple[datetime, datetime]]:
+def ranges(windows: Iterable[Window]) -> list[tuple[datetime, datetime]]:
     """The windows as few ranges that do not overlap.
 
     Example:
         >>> start = datetime(2026, 11, 25, tzinfo=UTC)
-        >>> [(a.minute, b.minute) for a, b in _ranges([(start, 60), (start + timedelta(seconds=60), 60), (start, 10)])]
+        >>> [(a.minute, b.minute) for a, b in ranges([(start, 60), (start + timedelta(seconds=60), 60), (start, 10)])]
         [(0, 2)]
     """
-    ranges: list[tuple[datetime, datetime]] = []
+    found: list[tuple[datetime, datetime]] = []
     for window in sorted(windows):
-        if ranges and window[0] <= ranges[-1][1]:
-            ranges[-1] = ranges[-1][0], max(ranges[-1][1], _end(window))
+        if found and window[0] <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], _end(window))
         else:
-            ranges.append((window[0], _end(window)))
-    return ranges
+            found.append((window[0], _end(window)))
+    return found
