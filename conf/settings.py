@@ -114,7 +114,7 @@ class IngestSettings(_Section):
     segment_attributes: tuple[str, ...] = ()
     segment_cap: int = Field(default=50, gt=0)
     max_category_names: int = Field(default=500, gt=0)
-    collect_events: int = Field(default=5000, ge=0)
+    collect_events: int = Field(default=20_000, ge=0)
     """Micro-batches of up to so many events are written by the driver, larger ones by Spark; 0: all by Spark."""
 
 

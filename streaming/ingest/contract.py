@@ -2,7 +2,7 @@
 
 It is built from an :class:`~pegel.schemas.events.EventContract` and works on the columns of the parser: ``text``, the
 event if it is not too large; ``read``, its keys and their variants if it is one object; and then those that are named
-in :class:`ContractSql`, in the order of its methods.
+in :class:`ContractSql`, in the order of its methods. Plain events need none of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _IN_CURLY = (
     f"transform(array(from_json(concat('{{\"\":', text, '}}'), '{_OBJECT}', {_STRICT})), "
     "whole -> CASE WHEN whole.broken IS NULL THEN whole.`` END)[0]"
 )
-READ = f"CASE WHEN NOT plain AND is_valid_utf8(text) AND {_IN_SQUARE} THEN {_IN_CURLY % 'VARIANT'} END"
+READ = f"CASE WHEN is_valid_utf8(text) AND {_IN_SQUARE} THEN {_IN_CURLY % 'VARIANT'} END"
 """SQL: the keys of the event and their variants; null if it is no object, or one that no variant holds."""
 
 # Without brackets the reader is content with the first object. An object that is nested to the reader's very limit,
@@ -77,6 +77,7 @@ class ContractSql:
         self._tolerance_seconds = future_tolerance_seconds
         self.plain = PlainSql(contract.versions, self._fields)
         self.columns = tuple(dict.fromkeys(checked.value for _, checked in self._all))
+        self._times = ", ".join(dict.fromkeys(c.value for _, c in self._all if c.field.type == "timestamp"))
 
     def raws(self) -> list[str]:
         """The variant of every field; a look-up that is not wrapped so would be repeated at every use."""
@@ -100,10 +101,7 @@ class ContractSql:
         for kind, checked in self._all:
             value = f"CASE WHEN {_applies(kind, checked, _VERSION)} THEN {checked.value_of} END"
             sources.setdefault(checked.value, []).append(value)
-        values = [
-            f"CASE WHEN plain THEN {self.plain.value_of(column)} ELSE coalesce({', '.join(texts)}) END AS {column}"
-            for column, texts in sources.items()
-        ]
+        values = [f"coalesce({', '.join(texts)}) AS {column}" for column, texts in sources.items()]
         kinds = [f"{checked.kind_of} AS {checked.kind}" for _, checked in self._all if not checked.field.values]
         raws = ["version_raw", "type_raw", *(checked.raw for _, checked in self._all)]
         known = " + ".join(f"CAST({raw} IS NOT NULL AS INT)" for raw in raws)
@@ -127,27 +125,31 @@ class ContractSql:
         return [
             f"CASE WHEN size(unknown) > 0 THEN {kept_texts} END AS extra",
             "text IS NULL AS too_large",
-            "NOT plain AND NOT is_valid_utf8(text) AS invalid_utf8",
-            f"CASE WHEN NOT plain THEN {_malformed()} END AS malformed",
-            f"NOT plain AND NOT coalesce({_VERSION} IN ({versions}), false) AS unknown_version",
+            "NOT is_valid_utf8(text) AS invalid_utf8",
+            f"{_malformed()} AS malformed",
+            f"NOT coalesce({_VERSION} IN ({versions}), false) AS unknown_version",
             f"type_raw IS NOT NULL AND NOT ({right_type}) AS wrong_event_type",
-            f"CASE WHEN NOT plain THEN {_by_record(missing)} END AS missing",
-            f"CASE WHEN NOT plain THEN coalesce({_by_record(bad)}, {self._other_case()}) END AS bad",
+            f"{_by_record(missing)} AS missing",
+            f"coalesce({_by_record(bad)}, {self._other_case()}) AS bad",
         ]
 
     def reason(self) -> str:
         """The first reason that holds, in the order of ``schemas.events.REASONS``; null if none does."""
-        times = ", ".join(dict.fromkeys(c.value for _, c in self._all if c.field.type == "timestamp"))
-        earliest = f"TIMESTAMP '{events.EARLIEST_TIME.isoformat(sep=' ')}'"
-        latest = f"enqueued_time + INTERVAL '{self._tolerance_seconds}' SECOND"
         return (
             f"CASE WHEN too_large THEN '{events.TOO_LARGE}' WHEN invalid_utf8 THEN '{events.INVALID_UTF8}' "
             "WHEN malformed IS NOT NULL THEN malformed "
             f"WHEN unknown_version THEN '{events.UNKNOWN_VERSION}' WHEN wrong_event_type THEN '{events.WRONG_TYPE}' "
             f"WHEN missing IS NOT NULL THEN '{events.MISSING_FIELD}' WHEN bad IS NOT NULL THEN bad.reason "
-            f"WHEN least({times}) < {earliest} THEN '{events.OLD_TIME}' "
-            f"WHEN greatest({times}) > {latest} THEN '{events.FUTURE_TIME}' END"
+            f"WHEN {self.is_old()} THEN '{events.OLD_TIME}' WHEN {self.is_future()} THEN '{events.FUTURE_TIME}' END"
         )
+
+    def is_old(self) -> str:
+        """Whether a time of the event is too old; null if it has none."""
+        return f"least({self._times}) < TIMESTAMP '{events.EARLIEST_TIME.isoformat(sep=' ')}'"
+
+    def is_future(self) -> str:
+        """Whether a time of the event lies too far behind the time when the hub took it; null if it has none."""
+        return f"greatest({self._times}) > enqueued_time + INTERVAL '{self._tolerance_seconds}' SECOND"
 
     def detail(self) -> str:
         """The reason in words; which field, if it is one."""

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.streaming.ingest.labels import is_label
-from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
+from pegel.streaming.ingest.parse import DEFERRED, FEEDBACK, PREDICTION, REASON, RECORD
 
 COORDINATES = ("hub", "partition", "offset")
 KEY = (RECORD, "id", "time")
@@ -27,11 +27,12 @@ def read_index(parsed: DataFrame, attributes: Mapping[str, Column]) -> pa.Table:
     """Read the index of a micro-batch. One Spark action.
 
     Args:
-        parsed: see :meth:`pegel.streaming.ingest.parse.Parser.parse`.
+        parsed: see :meth:`pegel.streaming.ingest.parse.Parser.parse`; or what became of the events that were put off.
         attributes: attribute -> its value, see :attr:`pegel.streaming.profile.segments.Segments.values`.
 
     Returns:
-        one row per event: ``hub, partition, offset, enqueued_time, bytes, record``; ``fit``, false for a dead letter;
+        one row per event: ``hub, partition, offset, enqueued_time, bytes, record``; ``deferred``, whether it was put
+        off and has nothing of what follows; ``fit``, false for a dead letter;
         ``id`` and ``time``, its key; ``model, version`` of a prediction; ``label_of, label_time``, the prediction that
         a label is about; and a column for each attribute. What an event does not have is null.
     """
@@ -40,6 +41,7 @@ def read_index(parsed: DataFrame, attributes: Mapping[str, Column]) -> pa.Table:
         "enqueued_time",
         "bytes",
         RECORD,
+        (F.col(DEFERRED).isNotNull() if DEFERRED in parsed.columns else F.lit(False)).alias(DEFERRED),
         F.col(REASON).isNull().alias("fit"),
         *(_own(of).alias(name) for name, of in (("id", ID), ("time", TIME))),
         "model",

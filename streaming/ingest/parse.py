@@ -1,11 +1,13 @@
-"""From bytes to checked and masked columns. Pure: DataFrame → DataFrame, in the JVM.
+"""From bytes to checked and masked columns, at once for nearly all events. Pure: DataFrame → DataFrame, in the JVM.
 
-Spark's JSON reader forgives much. What it forgives is checked here, so that an event is either understood as it was
-meant or refused with a reason: text after the object, a key that comes twice or in another case, NaN and infinities,
-bytes that are not UTF-8, and values of the wrong kind, which Spark would turn into null or into text.
+An event that is written as good ones are (:mod:`pegel.streaming.ingest.plain`) is read here. Every other one is put off
+with its bytes, to be looked at field by field (:mod:`pegel.streaming.ingest.by_field`): that takes several times as
+long, and merely having it in the plan would cost every micro-batch.
 """
 
-from pyspark.sql import DataFrame
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.conf.settings import Settings
@@ -13,25 +15,18 @@ from pegel.schemas import events
 from pegel.schemas.events import CONTRACT, FEEDBACK, PREDICTION, EventContract
 from pegel.schemas.partials import BACKFILL_HUB
 from pegel.streaming.ingest.checks import RECORD
-from pegel.streaming.ingest.contract import READ, REASON, ContractSql
+from pegel.streaming.ingest.contract import REASON, ContractSql
 from pegel.streaming.ingest.privacy import TOGETHER, check_key, privacy_steps
 
-__all__ = ["FEEDBACK", "PREDICTION", "REASON", "RECORD", "SOURCE", "Parser"]
+__all__ = ["DEFERRED", "FEEDBACK", "PREDICTION", "REASON", "RECORD", "SOURCE", "Parser"]
 
 SOURCE = ("hub", "partition", "offset", "enqueued_time")
+DEFERRED = "deferred"
+"""Column with the bytes of an event that is put off; null in all others."""
 
-# Escapes such as \u0040 would hide an address from masking, so printable characters are shown, quotes and \ apart.
-_ESCAPE = r"\\u00"
-_PRINTABLE = "^(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abd-fABD-F]|7[0-9a-eA-E])"
-_SHOWN = (
-    rf"array_join(transform(split(body, '\\{_ESCAPE}'), (x, i) -> CASE WHEN i = 0 THEN x "
-    rf"WHEN x RLIKE '{_PRINTABLE}' THEN concat(char(CAST(conv(substr(x, 1, 2), 16, 10) AS INT)), substr(x, 3)) "
-    rf"ELSE concat('{_ESCAPE}', x) END), '')"
-)
-_VALID_BODY = "make_valid_utf8(CAST(body AS STRING))"
-# What is larger than an event may be is not kept: one event must not cost what many do.
-_KEEPS_BODY = f"{REASON} <> '{events.TOO_LARGE}'"
-_BODY = f"CASE WHEN contains(body, '{_ESCAPE}') THEN {_SHOWN} ELSE body END"
+TEXT = f"CASE WHEN octet_length(body) <= {events.MAX_EVENT_BYTES} THEN CAST(body AS STRING) END AS text"
+
+_NOTHING = "CAST(NULL AS STRING)"
 
 
 class Parser:
@@ -53,46 +48,42 @@ class Parser:
         self._privacy = privacy_steps(settings.masking)
 
     def parse(self, frame: DataFrame) -> DataFrame:
-        """Give every event its columns.
+        """Give every plain event its columns, and put off the others.
 
         Args:
             frame: the source frame: ``hub, partition, offset, enqueued_time, body``.
 
         Returns:
-            as many rows as came: the source's columns; ``bytes``, how many the event has; ``record``; ``reason`` and
-            ``detail``, null if all is well; ``sha256`` only where there is a reason, and ``body`` (readable, masked)
-            unless it is larger than an event may be or ``masking`` keeps none; then the columns of ``predictions`` and
-            ``feedback``, masked, null in rows of the other kind (``event_id`` is in both).
+            as many rows as came: the source's columns; ``record``; ``reason, detail, extra, sha256, body``, null in
+            plain events; the columns of ``predictions`` and ``feedback``, masked, null in rows of the other kind
+            (``event_id`` is in both); ``bytes``, how many the event has; and ``deferred``, the bytes of an event that
+            is not plain and of which all else but its source, ``record`` and ``bytes`` is null.
         """
-        rows = frame.select(*SOURCE, F.expr("coalesce(body, X'') AS body"), self._record)
-        text = f"CASE WHEN octet_length(body) <= {events.MAX_EVENT_BYTES} THEN CAST(body AS STRING) END AS text"
-        rows = rows.selectExpr("*", text)
         sql = self._sql
+        rows = frame.select(*SOURCE, F.expr("coalesce(body, X'') AS body"), self._record)
         # One step for each use of a column: Spark works out a step's columns once, and text within text repeatedly.
+        rows = rows.selectExpr("*", TEXT)
         rows = rows.selectExpr("*", *sql.plain.reads())
-        rows = rows.selectExpr("*", f"{sql.plain.is_plain()} AS plain")
-        rows = rows.selectExpr("*", f"{READ} AS read")
-        rows = rows.selectExpr("*", *sql.raws())
-        rows = rows.selectExpr("*", *sql.kinds_and_values())
-        rows = rows.selectExpr("*", sql.unknown())
-        rows = rows.selectExpr(*SOURCE, RECORD, "body", *sql.columns, *sql.extra_and_findings())
-        rows = rows.selectExpr("*", f"{sql.reason()} AS {REASON}")
-        sha256, body = (
-            f"CASE WHEN {kept} THEN {value} END"
-            for kept, value in ((f"{REASON} IS NOT NULL", "sha2(body, 256)"), (_KEEPS_BODY, _VALID_BODY))
-        )
+        rows = rows.selectExpr("*", *sql.plain.times())
+        in_time = f"NOT coalesce({sql.is_old()} OR {sql.is_future()}, false)"
+        rows = rows.selectExpr("*", f"{sql.plain.is_plain()} AND {in_time} AS plain")
         rows = rows.selectExpr(
             *SOURCE,
             RECORD,
-            REASON,
-            f"{sql.detail()} AS detail",
-            *sql.columns,
-            "extra",
-            f"{sha256} AS sha256",
-            f"{body} AS body",
+            f"{_NOTHING} AS {REASON}",
+            f"{_NOTHING} AS detail",
+            *(f"CASE WHEN plain THEN {sql.plain.value_of(column)} END AS {column}" for column in sql.columns),
+            "CAST(NULL AS MAP<STRING, STRING>) AS extra",
+            f"{_NOTHING} AS sha256",
+            f"{_NOTHING} AS body",
             "octet_length(body) AS bytes",
+            f"CASE WHEN NOT plain THEN body END AS {DEFERRED}",
         )
-        rows = rows.withColumn("body", F.expr(_BODY))
-        for columns in self._privacy:
-            rows = rows.withColumns(dict(columns))
-        return rows.drop(*TOGETHER)
+        return masked_by(self._privacy, rows)
+
+
+def masked_by(steps: Sequence[Mapping[str, Column]], rows: DataFrame) -> DataFrame:
+    """The rows of parsed events, with what :func:`~pegel.streaming.ingest.privacy.privacy_steps` replaces."""
+    for columns in steps:
+        rows = rows.withColumns(dict(columns))
+    return rows.drop(*TOGETHER)

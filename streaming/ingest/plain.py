@@ -23,7 +23,7 @@ key of a map comes twice.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pegel.schemas.events import MAX_TOKENS, NUMBER, SCALAR, STRING, EventField
 from pegel.streaming.ingest.checks import RECORD, RFC_3339, CheckedField
@@ -91,6 +91,8 @@ def _value(field: EventField) -> str:
 class PlainSql:
     """SQL that reads plain events, over ``record`` and ``text``. Each method gives expressions over those before it.
 
+    A time is cast once: asking whether it exists takes as long as having it.
+
     Args:
         versions: the versions of events.
         fields: the kinds of events and the fields of each in all versions.
@@ -104,6 +106,11 @@ class PlainSql:
         """For each kind of event a column with its fields, by their names in JSON; null without a certificate."""
         return [self._read(kind, fields) for kind, fields in self._fields.items()]
 
+    def times(self) -> list[str]:
+        """The columns of the table that are times; null where an event has none, or one that does not exist."""
+        columns = dict.fromkeys(f.value for f in self._everything() if f.field.type == "timestamp")
+        return [f"{self._first_of(column)} AS {column}" for column in columns]
+
     def is_plain(self) -> str:
         """Whether an event was read by now, without a doubt; never null."""
         cases = (f"WHEN '{kind}' THEN {_holds(kind, fields)}" for kind, fields in self._fields.items())
@@ -111,6 +118,13 @@ class PlainSql:
 
     def value_of(self, column: str) -> str:
         """The value of a column of the table, in a plain event."""
+        is_time = any(f.value == column and f.field.type == "timestamp" for f in self._everything())
+        return column if is_time else self._first_of(column)
+
+    def _everything(self) -> Iterator[CheckedField]:
+        return (f for fields in self._fields.values() for f in fields)
+
+    def _first_of(self, column: str) -> str:
         values = [_of(kind, f) for kind, fields in self._fields.items() for f in fields if f.value == column]
         return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
@@ -161,7 +175,7 @@ def _of(kind: str, checked: CheckedField) -> str:
 
 def _holds(kind: str, fields: Sequence[CheckedField]) -> str:
     """What the certificate leaves open, of an event that has one."""
-    asked = ((f, _open_question(_member(kind, f.field.json), f.field)) for f in fields)
+    asked = ((f, _open_question(_member(kind, f.field.json), f)) for f in fields)
     conditions = (
         condition if f.is_in_all_versions else f"(NOT {f.is_in(_version_of(kind))} OR {condition})"
         for f, condition in asked
@@ -174,9 +188,10 @@ def _version_of(kind: str) -> str:
     return f"coalesce({_member(kind, _VERSION)}, 1)"
 
 
-def _open_question(value: str, field: EventField) -> str:
+def _open_question(value: str, checked: CheckedField) -> str:
+    field = checked.field
     if field.type == "timestamp":
-        is_time = f"try_cast({value} AS TIMESTAMP) IS NOT NULL"
+        is_time = f"{checked.value} IS NOT NULL"
         return is_time if field.required else f"({value} IS NULL OR {is_time})"
     if field.values:
         keys = f"map_keys({value})"

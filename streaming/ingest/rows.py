@@ -1,13 +1,15 @@
 """The rows of a micro-batch on their way to ``predictions``, ``feedback`` and ``dead_letters``. Edge.
 
 Before its first row, a Spark job that appends to a Delta table works for a second, most of it over the table's log,
-and there are three tables. So the rows of a small micro-batch are collected by one job and appended from this process;
-those of a large one are written where they are.
+and there are three tables. So rows for a table that are few are collected and appended from this process; many are
+written where they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,26 +37,32 @@ class Rows:
     Attributes:
         batch_id: of the micro-batch.
         events: its parsed events without copies.
-        few: whether they fit into the driver, see :func:`are_few`.
         tables: those that get a row.
+        few: of these, those whose rows fit into the driver, see :func:`tables_with_few`.
         replayed: whether tables may hold some of it already.
     """
 
     batch_id: int
     events: DataFrame
-    few: bool
     tables: Sequence[str]
+    few: Collection[str]
     replayed: bool
 
 
-def are_few(index: pa.Table, collect_events: int) -> bool:
-    """Whether the events of a micro-batch fit into the driver.
+def tables_with_few(index: pa.Table, collect_events: int) -> frozenset[str]:
+    """The tables whose rows of a micro-batch fit into the driver.
 
     Args:
         index: see :func:`pegel.streaming.ingest.index.read_index`.
         collect_events: how many may, if they are not too large together.
     """
-    return len(index) <= collect_events and pc.sum(index["bytes"]).as_py() <= COLLECTED_BYTES
+    own = {name: index.filter(_is_in(name)) for name in ROW_TABLES}
+    return frozenset(name for name, events in own.items() if are_few(events, collect_events))
+
+
+def are_few(index: pa.Table, collect_events: int) -> bool:
+    """The same of all events in an index."""
+    return len(index) <= collect_events and (pc.sum(index["bytes"]).as_py() or 0) <= COLLECTED_BYTES
 
 
 class RowWriter:
@@ -77,14 +85,17 @@ class RowWriter:
         """
         there = [name for name in rows.tables if rows.replayed and self._stream.holds(name, rows.batch_id)]
         missing = [name for name in rows.tables if name not in there]
-        append = self._append_collected if rows.few else self._append_by_spark
-        return {name: self._stored(name, rows.batch_id) for name in there} | append(rows, missing)
+        few = [name for name in missing if name in rows.few]
+        many = [name for name in missing if name not in rows.few]
+        stored = {name: self._stored(name, rows.batch_id) for name in there}
+        return stored | self._append_collected(rows, few) | self._append_by_spark(rows, many)
 
     def _append_collected(self, rows: Rows, names: Sequence[str]) -> dict[str, int]:
         if not names:
             return {}
         columns = dict.fromkeys((RECORD, REASON, *(column for name in names for column in TABLES[name].names)))
-        collected = rows.events.select(*columns).toArrow()
+        own = rows.events if set(names) == set(rows.tables) else rows.events.where(_is_of_one(names))
+        collected = own.select(*columns).toArrow()
         return {name: self._append(name, _of_table(name, collected), rows.batch_id) for name in names}
 
     def _append(self, name: str, rows: pa.Table, batch_id: int) -> int:
@@ -92,8 +103,11 @@ class RowWriter:
 
     def _append_by_spark(self, rows: Rows, names: Sequence[str]) -> dict[str, int]:
         def write(name: str) -> int:
-            return self._stream.append(name, rows.events.where(is_of(name)), rows.batch_id)
+            self._stream.append(name, rows.events.where(is_of(name)), rows.batch_id)
+            return self._stored(name, rows.batch_id)
 
+        if not names:
+            return {}
         # Each is one Spark action whose driver waits more than it works.
         with ThreadPoolExecutor(max_workers=len(ROW_TABLES)) as pool:
             return dict(zip(names, pool.map(write, names), strict=True))
@@ -108,6 +122,15 @@ def is_of(name: str) -> Column:
     if name == DEAD_LETTERS:
         return F.col(REASON).isNotNull()
     return F.col(REASON).isNull() & (F.col(RECORD) == _RECORD[name])
+
+
+def _is_in(name: str) -> pc.Expression:
+    is_fit = pc.field("fit")
+    return ~is_fit if name == DEAD_LETTERS else is_fit & (pc.field(RECORD) == _RECORD[name])
+
+
+def _is_of_one(names: Sequence[str]) -> Column:
+    return reduce(or_, map(is_of, names))
 
 
 def _of_table(name: str, collected: pa.Table) -> pa.Table:

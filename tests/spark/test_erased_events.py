@@ -8,7 +8,6 @@ from equipment.recomputed_tables import SETTINGS, START, logged_events, write_ba
 
 from pegel.jobs.wiring.erasing import carry_out, open_owned
 from pegel.schemas.erasures import ErasureRequest, Subject
-from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
 from pegel.streaming.verify.verification import Verification
@@ -43,7 +42,7 @@ def differences(tables):
 
 def test_ingest_goes_on_behind_an_erasure_and_stores_no_erased_event_again(spark, tables, settings):
     events = logged_events(17, 300)
-    frame = ParsedEvents(Parser(SETTINGS), spark, events).of
+    frame = ParsedEvents(SETTINGS, spark, events).of
     ingest = Ingest(spark, tables, SETTINGS, "query-a", 0)
     ingest.commit(ingest.store(frame(events[:120]), 0))
     stored = ingest.store(frame(events[120:240]), 1)

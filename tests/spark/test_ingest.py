@@ -13,7 +13,6 @@ from equipment.recomputed_tables import GRID, SETTINGS, START, logged_events, wr
 from pegel.jobs.wiring.watching import build_watcher
 from pegel.schemas.partials import partial_from_row
 from pegel.streaming.ingest.generation import generation_of
-from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
 from pegel.streaming.ingest.stored import stored_before
@@ -52,7 +51,7 @@ class Stream:
     """A stream that much comes to, and what it said and left on its way."""
 
     def __init__(self, spark, folder, events):
-        self._spark, self._events = spark, ParsedEvents(Parser(SETTINGS), spark, events)
+        self._spark, self._events = spark, ParsedEvents(SETTINGS, spark, events)
         self.tables = DeltaTables(str(folder))
         create_tables(self.tables)
         write_grid(self.tables)

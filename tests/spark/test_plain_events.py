@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from equipment.event_frames import frame_of, parsed
+from equipment.event_frames import Parsing, frame_of
 from equipment.judged_events import LoggedEvent
 from equipment.kilobyte_events import predictions
 from equipment.mutated_events import mutated_events
@@ -23,10 +23,9 @@ from equipment.written_events import (
 from hypothesis import strategies as st
 from pyspark.sql.functions import expr
 
-from pegel.conf.settings import Settings
 from pegel.schemas import events as names
 from pegel.streaming.ingest.contract import ContractSql
-from pegel.streaming.ingest.parse import SOURCE, Parser
+from pegel.streaming.ingest.parse import SOURCE
 
 pytestmark = pytest.mark.spark
 
@@ -124,7 +123,8 @@ def plain_among(spark, cases):
     sql = ContractSql(names.CONTRACT, 300).plain
     record = "IF(hub = 'feedback', 'feedback', 'prediction') AS record"
     frame = frame_of(spark, logged(cases)).selectExpr("offset", record, "CAST(body AS STRING) AS text")
-    rows = frame.selectExpr("*", *sql.reads()).selectExpr("offset", f"{sql.is_plain()} AS plain").collect()
+    read = frame.selectExpr("*", *sql.reads())
+    rows = read.selectExpr("*", *sql.times()).selectExpr("offset", f"{sql.is_plain()} AS plain").collect()
     return {row.offset for row in rows if row.plain}
 
 
@@ -152,7 +152,7 @@ def test_an_event_read_at_once_has_the_row_of_the_same_event_read_field_by_field
         *(("predictions", event.body) for event in mutated_events(9, ENQUEUED, 600)),
     ]
     twins = [(hub, one) for hub, body in cases for one in (body, spelt_otherwise(body))]
-    frame = parsed(Parser(Settings()), spark, logged(twins)).drop("sha256", "body", "bytes", *SOURCE[:2])
+    frame = Parsing().of(spark, logged(twins)).drop("sha256", "body", "bytes", *SOURCE[:2])
     # In what is refused there are keys that come twice and years that Python does not have.
     kept = {name: expr(f"CASE WHEN reason IS NULL THEN {name} END") for name in frame.columns if name not in ALWAYS}
     table = frame.withColumns(kept).toArrow()
@@ -166,7 +166,8 @@ def plain_of(spark, contract, cases):
     sql = ContractSql(contract, 300).plain
     frame = frame_of(spark, logged([("predictions", text(**case)) for case in cases]))
     frame = frame.selectExpr("offset", "'prediction' AS record", "CAST(body AS STRING) AS text")
-    rows = frame.selectExpr("*", *sql.reads()).selectExpr("offset", f"{sql.is_plain()} AS plain").orderBy("offset")
+    read = frame.selectExpr("*", *sql.reads()).selectExpr("*", *sql.times())
+    rows = read.selectExpr("offset", f"{sql.is_plain()} AS plain").orderBy("offset")
     return [row.plain for row in rows.collect()]
 
 
