@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pegel.alerts.diagnosis_message import cause_in_words, finding_in_words
 from pegel.alerts.message import plain
+from pegel.schemas.diagnosis import Cause, FindingKind, finding_from_row
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import AlertState
 
@@ -65,6 +67,7 @@ def explain(story: Story) -> str:
         f"  {_plain(last['message'], 2_000)}",
         "",
         *_evidence(told, last),
+        *_diagnosis(ordered),
         *_contributions(story.blocks),
         *_data(story.batches, story.gaps),
         "What was done",
@@ -94,6 +97,20 @@ def _evidence(told: Row, last: Row) -> list[str]:
         f"{_plain(told['code_version'])}"
     )
     return [*lines, ""]
+
+
+def _diagnosis(ordered: Rows) -> list[str]:
+    """The cause and all that speaks for it. Rows of older versions have none."""
+    row = next((row for row in ordered if row.get("cause")), None)
+    if row is None:
+        return []
+    cause, owner = row["cause"], row["owner"]
+    called = [f"  It calls the owner of the data: {_plain(owner)}"] if owner else []
+    # A newer version may know more causes and findings.
+    known = [found for found in row["findings"] or () if found["kind"] in set(FindingKind)]
+    findings = [f"  {_plain(finding_in_words(finding_from_row(found)))}" for found in known]
+    words = next((f", {cause_in_words(one)}" for one in Cause if one == cause), "")
+    return [f"Diagnosis: {_plain(cause)}{words}", *findings, *called, ""]
 
 
 def _contributions(blocks: Rows) -> list[str]:

@@ -72,7 +72,8 @@ class Incident:
     def evidence(self) -> Evidence:
         """What final windows have to confirm or retract."""
         columns, rates = ((), self.columns) if self.rule.kind is RuleKind.RATE else (self.columns, ())
-        return Evidence(self.incident_id, self.model, self.version, self.segment, columns, self.windows, rates)
+        where = self.model, self.version, self.segment
+        return Evidence(self.incident_id, *where, columns, self.windows, rates, self.first_batch_id)
 
     def hear_blocks(self, blocks: Sequence[BlockVerdict]) -> None:
         """Count quiet blocks, one micro-batch at a time.

@@ -4,11 +4,12 @@ For each model and rule there is at most one unresolved incident; what rings mea
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pegel import __version__
 from pegel.alerts import message, pipeline_message
+from pegel.alerts.conclusion import NOT_DIAGNOSED, conclude
 from pegel.alerts.incident import (
     PROVEN,
     Incident,
@@ -23,6 +24,7 @@ from pegel.alerts.incident import (
     version_order,
 )
 from pegel.alerts.pipeline_incidents import PipelineIncidents, holding_back, is_of_pipeline, spoilt_by
+from pegel.schemas.diagnosis import Symptoms
 from pegel.schemas.health import BatchHealth
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import PIPELINE_KINDS, Action, AlertState, Policy, Rule
@@ -30,6 +32,9 @@ from pegel.schemas.verdicts import BatchFacts, BlockVerdict, Evidence, RateVerdi
 
 Judged = Mapping[str, tuple[Verdict, ...] | None]
 """Incident -> the verdicts on its final windows; None, or not there, while they are not final."""
+
+SymptomsOf = Callable[[Evidence], Symptoms | None]
+"""What speaks for one cause or another of an incident; None if there is nothing to compare with."""
 
 
 class Incidents:
@@ -65,6 +70,7 @@ class Incidents:
         judged: Judged,
         retrainings: Mapping[str, str],
         facts: BatchFacts,
+        symptoms_of: SymptomsOf = lambda _evidence: None,
     ) -> list[Row]:
         """Decide one micro-batch.
 
@@ -73,6 +79,7 @@ class Incidents:
             judged: for unconfirmed incidents, the verdicts on their final windows.
             retrainings: incident -> the latest state of its retraining.
             facts: the micro-batch itself.
+            symptoms_of: asked what speaks for the cause of an incident that is confirmed now.
 
         Returns:
             the rows for ``alerts``, in the order in which things happened.
@@ -82,7 +89,7 @@ class Incidents:
         rows = self._advance_pipeline(facts)
         retracted = joined - set(self._unresolved)
         for incident in self.unresolved:
-            rows += self._settle(incident, judged.get(incident.incident_id), facts)
+            rows += self._settle(incident, judged.get(incident.incident_id), facts, symptoms_of)
         # What rings in the micro-batch that ends an incident has joined it: it does not open the next one.
         joined = retracted | set(self._unresolved)
         for incident in self.unresolved:
@@ -130,7 +137,9 @@ class Incidents:
             self._unresolved[incident.model, incident.rule.name] = incident
             _hear_again(incident, by_batch, conserved or {})
 
-    def _settle(self, incident: Incident, judged: tuple[Verdict, ...] | None, facts: BatchFacts) -> list[Row]:
+    def _settle(
+        self, incident: Incident, judged: tuple[Verdict, ...] | None, facts: BatchFacts, symptoms_of: SymptomsOf
+    ) -> list[Row]:
         if incident.state is not AlertState.OPENED or judged is None:
             return []
         if holding_back(self.unresolved, incident.rule, incident.model) is not None:
@@ -142,12 +151,14 @@ class Incidents:
         loudest = still[0]
         incident.columns = tuple(verdict.column for verdict in still)
         incident.calibrated = loudest.calibrated
-        action = incident.rule.action
+        found = conclude(incident.rule, symptoms_of(incident.evidence), self._policy.diagnosis)
+        action = found.action
         if action is Action.RETRAIN and not self._may_retrain(loudest):
             action = Action.PAGE
         incident.awaits_proof = action is Action.RETRAIN
-        words = message.confirmed(incident, loudest, action, self._policy.resolve_after_blocks)
-        return [self._row(incident, AlertState.CONFIRMED, facts, words, action=action, verdict=loudest)]
+        words = message.confirmed(incident, loudest, action, self._policy.resolve_after_blocks, found.words)
+        row = self._row(incident, AlertState.CONFIRMED, facts, words, action=action, verdict=loudest)
+        return [{**row, **found.columns}]
 
     def _end(self, incident: Incident, retraining: str | None, facts: BatchFacts) -> list[Row]:
         if not incident.may_end(self._policy.resolve_after_blocks, retraining):
@@ -263,6 +274,7 @@ class Incidents:
             "code_version": self._code_version,
             "inhibited_by": incident.inhibited_by,
             "settings_hash": self._settings_hash,
+            **NOT_DIAGNOSED,
         }
 
 

@@ -36,18 +36,20 @@ def opened(
     )
 
 
-def confirmed(incident: Incident, loudest: Verdict, action: Action, quiet_blocks: int) -> tuple[str, str]:
-    """Title and message of an incident that the final windows confirmed."""
+def confirmed(
+    incident: Incident, loudest: Verdict, action: Action, quiet_blocks: int, diagnosis: str = ""
+) -> tuple[str, str]:
+    """Title and message of an incident that the final windows confirmed; the diagnosis is told in sentences."""
     closes = f"The incident closes by itself after {quiet_blocks} quiet blocks in a row"
     if action is Action.RETRAIN:
         after = f"A retraining {_STARTS}. {closes}, once the new model has proven itself."
-    elif incident.rule.action is Action.RETRAIN:
+    elif incident.rule.action is Action.RETRAIN and not incident.calibrated:
         after = f"Nothing is retrained by itself while the bound is uncalibrated: a person has to decide. {closes}."
     else:
         after = f"Nothing is retrained by itself. {closes}."
     return (
         f"{_kind(incident)} confirmed in {_version(incident)}: {listed(incident.columns)}",
-        f"{_what(incident, loudest)} {_trust(loudest)} The windows are final. {after}",
+        " ".join(filter(None, (_what(incident, loudest), _trust(loudest), "The windows are final.", diagnosis, after))),
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pegel.conf.loading import read_text
 from pegel.errors import SettingsError
 from pegel.schemas import metric_names
-from pegel.schemas.policy import PIPELINE_KINDS, Action, Policy, Rule, RuleKind
+from pegel.schemas.policy import PIPELINE_KINDS, Action, DiagnosisPolicy, Policy, Rule, RuleKind
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
@@ -50,6 +50,20 @@ class _RuleInFile(BaseModel):
         )
 
 
+_SHIPPED = DiagnosisPolicy()
+
+
+class _DiagnosisInFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    data_owner: _Name = _SHIPPED.data_owner
+    undiagnosed_may_retrain: bool = _SHIPPED.undiagnosed_may_retrain
+    harmless_loss: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = _SHIPPED.harmless_loss
+
+    def record(self) -> DiagnosisPolicy:
+        return DiagnosisPolicy(self.data_owner, self.undiagnosed_may_retrain, self.harmless_loss)
+
+
 class _PolicyInFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -57,6 +71,7 @@ class _PolicyInFile(BaseModel):
     uncalibrated_may_retrain: bool
     resolve_after_blocks: Annotated[int, Field(gt=0)]
     rules: Annotated[list[_RuleInFile], Field(min_length=1)]
+    diagnosis: _DiagnosisInFile = _DiagnosisInFile()
     usage: Any = None
     """Who may ask for what; serving reads it, and the hash of the alert policy does not hold it."""
 
@@ -133,4 +148,5 @@ def load_policy(path: str) -> Policy:
         found.uncalibrated_may_retrain,
         found.resolve_after_blocks,
         tuple(rule.record() for rule in found.rules),
+        found.diagnosis.record(),
     )

@@ -84,6 +84,21 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnosisPolicy:
+    """What follows from the cause of a confirmed incident.
+
+    Attributes:
+        data_owner: whom a fault of the data or a change of the labels calls: a name that alert rules can route by.
+        undiagnosed_may_retrain: whether an incident whose cause cannot be told may start a retraining; else it pages.
+        harmless_loss: an accuracy that falls by up to so much is no loss, 0 to 1.
+    """
+
+    data_owner: str = "data-owner"
+    undiagnosed_may_retrain: bool = True
+    harmless_loss: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The rules, and what all of them share.
 
@@ -93,12 +108,14 @@ class Policy:
             if not, it pages a person.
         resolve_after_blocks: so many quiet blocks in a row end a confirmed incident.
         rules: at least one, each with its own name.
+        diagnosis: what follows from causes.
     """
 
     alerts_per_month: float
     uncalibrated_may_retrain: bool
     resolve_after_blocks: int
     rules: tuple[Rule, ...]
+    diagnosis: DiagnosisPolicy = DiagnosisPolicy()
 
     @property
     def hash(self) -> str:

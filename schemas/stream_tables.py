@@ -296,6 +296,14 @@ ALERTS = Table(
         Column("code_version", "string", "version of Pegel", nullable=False),
         Column("inhibited_by", "string", "the open incident of the pipeline because of which it is not sent"),
         Column("settings_hash", "string", "of the settings that decide beside the policy, see conf/deciding.py"),
+        Column("cause", "string", "once confirmed: why, see schemas/diagnosis.py"),
+        Column("owner", "string", "whom the cause calls beside those who are on call for the model"),
+        Column(
+            "findings",
+            "array<struct<kind:string,subject:string,share:double,n:bigint,usual:double,usual_n:bigint,lower:double,"
+            "upper:double>>",
+            "what speaks for the cause: shares now and usually, see docs/diagnosis.md",
+        ),
     ),
     HOT,
 )

@@ -123,7 +123,11 @@ class BlockVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an unconfirmed incident rests on; final windows confirm or retract it."""
+    """What an unconfirmed incident rests on; final windows confirm or retract it.
+
+    Attributes:
+        first_batch_id: first micro-batch of it; with -1 nothing is known of what was around it.
+    """
 
     incident_id: str
     model: str
@@ -132,6 +136,7 @@ class Evidence:
     columns: tuple[str, ...]
     windows: tuple[tuple[datetime, int], ...]
     rates: tuple[str, ...] = ()
+    first_batch_id: int = -1
 
 
 @dataclass(frozen=True, slots=True)

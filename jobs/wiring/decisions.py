@@ -14,10 +14,12 @@ from pegel.conf.deciding import deciding_hash
 from pegel.conf.settings import Settings
 from pegel.jobs.wiring.pipeline_past import health_of, past_health
 from pegel.jobs.wiring.watching import build_watcher
+from pegel.schemas.diagnosis import Symptoms
 from pegel.schemas.policy import AlertState, Policy
-from pegel.schemas.verdicts import BatchFacts
+from pegel.schemas.verdicts import BatchFacts, Evidence
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch
 from pegel.streaming.watch.history import History
+from pegel.streaming.watch.surroundings import Surroundings
 from pegel.streaming.watch.watcher import partition_clock
 from pegel.tables.delta import DeltaTables, Row
 
@@ -71,6 +73,7 @@ class Decisions:
         self._incidents = Incidents(policy, settings_hash=deciding_hash(settings))
         self._retrainings = past.retrainings or self._newest_retrainings
         self._clock = past.clock or (lambda: datetime.now(UTC))
+        self._surroundings = Surroundings(tables, settings.source.predictions_hub)
         self._restored = False
 
     def decide(self, batch: IngestedBatch) -> Decided:
@@ -90,8 +93,13 @@ class Decisions:
             health_of(batch),
         )
         judged = {e.incident_id: self._watcher.judge_windows(e) for e in self._incidents.unconfirmed()}
-        alerts = self._incidents.advance(output.blocks, judged, self._retrainings(self._incidents.unresolved), facts)
+        retrainings = self._retrainings(self._incidents.unresolved)
+        alerts = self._incidents.advance(output.blocks, judged, retrainings, facts, self._symptoms_of)
         return Decided(output.block_rows, output.metric_rows, alerts)
+
+    def _symptoms_of(self, evidence: Evidence) -> Symptoms | None:
+        found = self._watcher.symptoms(evidence)
+        return None if found is None else self._surroundings.add_to(found, evidence, self._watcher.last)
 
     def forget(self) -> None:
         """Read the tables again before the next micro-batch.

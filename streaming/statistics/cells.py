@@ -208,6 +208,18 @@ def _edges(center: float, scale: float) -> FloatArray:
     return np.array(cell_edges(center, scale))
 
 
+def lower_edges(column: GridColumn) -> FloatArray:
+    """The lower edge of each value entry, shape ``(1026,)``, in the column's unit; below the grid there is none."""
+    edges = _edges(column.center, column.scale)
+    return np.concatenate([[-np.inf], edges])
+
+
+def upper_edges(column: GridColumn) -> FloatArray:
+    """The upper edge of each value entry, shape ``(1026,)``, in the column's unit; above the grid there is none."""
+    edges = _edges(column.center, column.scale)
+    return np.concatenate([edges, [np.inf]])
+
+
 def positions_in_unit(column: GridColumn) -> FloatArray:
     """Where the mass of each value entry is taken to lie: the middle of its cell; beyond the grid its outer edge.
 

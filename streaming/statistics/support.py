@@ -9,11 +9,13 @@ Two signs, both from counts in cells that the stream keeps anyway:
 An estimate is switched off if one of them shows more than chance. Neither can see new events that look like old ones.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln
 
+from pegel.schemas import grids
 from pegel.streaming.statistics.cells import FloatArray, IntArray
 
 WEAK_SHARE = 0.05
@@ -94,15 +96,78 @@ def unseen_values(events: IntArray, baseline: IntArray) -> Outside:
     return _judge(int(events[baseline <= 0].sum()), n, int((baseline == 1).sum()), m)
 
 
+def beyond_range(events: IntArray, baseline: IntArray) -> Outside:
+    """Compare the share of values below the baseline's lowest or above its highest with what was to be expected.
+
+    A value of the same law lies beyond the range of m others with the chance ``2 / (m + 1)``, by symmetry, or less.
+
+    Args:
+        events: by cell in ascending order, shape ``(k,)``.
+        baseline: likewise.
+
+    References:
+        David and Nagaraja 2003, "Order statistics", section 7 (exceedances).
+
+    Example:
+        >>> found = beyond_range(np.array([0, 90, 10]), np.array([500, 499, 0]))
+        >>> found.share, found.expected, found.outside
+        (0.1, 0.002, True)
+    """
+    m, n = int(baseline.sum()), int(events.sum())
+    if not m or not n:
+        return UNKNOWN
+    occupied = np.flatnonzero(baseline > 0)
+    found = int(events[: occupied[0]].sum() + events[occupied[-1] + 1 :].sum())
+    # One pseudo-value makes m + 1 of it.
+    return _judge(found, n, 2, m + 1)
+
+
+def unseen_names(events: Mapping[str, int], baseline: Mapping[str, int]) -> Outside:
+    """:func:`unseen_values` of categories, those without a value left out.
+
+    Names that a grid does not tell apart were seen if the baseline has any of them; then more of them are looked for.
+
+    Args:
+        events: name -> events.
+        baseline: likewise.
+
+    Example:
+        >>> found = unseen_names({"a": 80, "z": 20}, {"a": 600, "b": 399, "c": 1})
+        >>> found.share, found.expected, found.outside
+        (0.2, 0.001, True)
+    """
+    known = {name: n for name, n in baseline.items() if n > 0 and name not in (grids.MISSING_NAME, grids.OTHER_NAME)}
+    new = sum(n for name, n in events.items() if name not in known and name != grids.MISSING_NAME)
+    others = baseline.get(grids.OTHER_NAME, 0)
+    n, m = sum(events.values()) - events.get(grids.MISSING_NAME, 0), sum(known.values()) + others
+    if not m or not n:
+        return UNKNOWN
+    return _judge(new, n, others + sum(count == 1 for count in known.values()), m)
+
+
 def _judge(found: int, n: int, of_baseline: int, m: int) -> Outside:
-    p_value = _chance_of_as_many(found, n, of_baseline, m)
+    p_value = chance_of_as_many(found, n, of_baseline, m)
     share, expected = found / n, of_baseline / m
     off = p_value < LEVEL and share - expected >= SMALLEST_EXCESS
     return Outside(n, share, expected, p_value, off)
 
 
-def _chance_of_as_many(found: int, n: int, of_baseline: int, m: int) -> float:
-    # Fisher's exact test, one-sided: of all that are outside, the sample's part is hypergeometric.
+def chance_of_as_many(found: int, n: int, of_baseline: int, m: int) -> float:
+    """The chance of so many hits or more in one of two samples with the same rate: Fisher's exact test, one-sided.
+
+    Args:
+        found: hits of the sample, 0 to n.
+        n: its events.
+        of_baseline: hits of the other one, 0 to m.
+        m: its events.
+
+    Example:
+        Of four events two are hits, and both are in the sample of two: one of six ways to choose it.
+
+        >>> round(chance_of_as_many(2, 2, 0, 2) * 6, 9)
+        1.0
+    """
+    # Of all hits, the sample's part is hypergeometric.
     both = found + of_baseline
     parts: FloatArray = np.arange(found, min(both, n) + 1, dtype=np.float64)
     logs = (

@@ -12,6 +12,7 @@ from typing import Any
 
 from pegel.conf.settings import WatchSettings
 from pegel.errors import ContractError
+from pegel.schemas.diagnosis import Symptoms
 from pegel.schemas.partials import Partial
 from pegel.schemas.verdicts import BlockVerdict, Evidence, Verdict
 from pegel.streaming.watch import judging, state
@@ -19,6 +20,7 @@ from pegel.streaming.watch.blocks import BlockStreams, Key
 from pegel.streaming.watch.learning import Patience
 from pegel.streaming.watch.metrics import metric_rows
 from pegel.streaming.watch.reference import Comparison, References
+from pegel.streaming.watch.symptoms import counted, observe, windows_before
 from pegel.streaming.watch.watermark import PartitionClock, Watermark
 from pegel.streaming.watch.windows import LoadPartials, Windows
 
@@ -76,6 +78,11 @@ class Watcher:
         self._without: set[tuple[str, str]] = set()
         self._clear()
 
+    @property
+    def last(self) -> int:
+        """The newest micro-batch that was taken in; below all if there is none."""
+        return self._last
+
     def advance(self, batch_id: int, partials: Sequence[Partial], partition_clock: PartitionClock) -> WatchOutput:
         """Take in one micro-batch.
 
@@ -129,6 +136,30 @@ class Watcher:
         stream = self._streams.streams.get(key)
         learning = stream.learning if stream is not None else None
         return judging.judge_sum(tally, evidence.columns, comparison, learning, self._alpha(comparison, key))
+
+    def symptoms(self, evidence: Evidence) -> Symptoms | None:
+        """What speaks for one cause or another of an incident; the numbers of its windows and of the time before.
+
+        Args:
+            evidence: what the incident rests on; its windows are final.
+
+        Returns:
+            None if there is no baseline to compare with.
+        """
+        comparison = self._comparison(evidence.model, evidence.version)
+        if comparison is None:
+            return None
+        before = windows_before(evidence.windows)
+        sums = [
+            found
+            for found in self._windows.all_in({*evidence.windows, *before}, self._last)
+            if found.key[:2] == (evidence.model, evidence.version)
+        ]
+        now, past = (
+            counted([s for s in sums if (s.start, s.window_s) in of], comparison)
+            for of in (set(evidence.windows), before)
+        )
+        return observe(evidence.segment, evidence.columns, comparison, now, past)
 
     def restore(
         self,

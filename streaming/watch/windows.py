@@ -149,6 +149,16 @@ class Windows:
             counts.update(found.counts)
         return counts
 
+    def all_in(self, windows: Iterable[Window], batch_id: int) -> list[WindowSum]:
+        """The sums of some base windows, of all keys; they are read from the store.
+
+        Args:
+            windows: base windows.
+            batch_id: the last micro-batch, absorbed or replayed.
+        """
+        # What is at hand may lack keys since a restart.
+        return self._read(list(windows), batch_id if batch_id == self._at else batch_id + 1)[0]
+
     def _whole(self, key: Key, windows: Iterable[Window], batch_id: int) -> list[WindowSum]:
         at_hand, missing = [], []
         for window in windows:

@@ -119,6 +119,8 @@ def test_restart_judges_windows_as_before() -> None:
         assert restarted.judge_windows(rates) == live.judge_windows(rates)
         judged = live.judge_windows(Evidence("i", "assistant", "1", "*", ("x", "output"), windows))
         assert restarted.judge_windows(Evidence("i", "assistant", "1", "*", ("x", "output"), windows)) == judged
+        evidence = Evidence("i", "assistant", "1", "*", ("x",), windows)
+        assert restarted.symptoms(evidence) == live.symptoms(evidence)
         assert (judged is None) == (windows[1][0] + timedelta(seconds=10) > final)
         # The drift began 20 batches of 3 s ago; the final windows say what the blocks said.
         if judged:

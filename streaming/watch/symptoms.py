@@ -1,0 +1,241 @@
+"""What the counts of an incident's windows say about its cause, beside its baseline and the time before. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+
+from pegel.schemas.diagnosis import Finding, FindingKind, Symptoms
+from pegel.schemas.metric_names import ERROR_RATE
+from pegel.schemas.partials import ALL, CORRECT, CORRECT_CELLS, ERRORS, EVENTS, LABELLED, Tally
+from pegel.streaming.statistics.cells import IntArray, dense, values_of
+from pegel.streaming.statistics.column_symptoms import faults, outside, risen
+from pegel.streaming.statistics.confidence_based import estimate_accuracy
+from pegel.streaming.statistics.intervals import wilson
+from pegel.streaming.statistics.mix_shift import EXPLAINED, MovedShares, explained_by_mix, moved_shares
+from pegel.streaming.statistics.support import weak_answers
+from pegel.streaming.watch.blocks import Window
+from pegel.streaming.watch.reference import Comparison
+from pegel.streaming.watch.windows import WindowSum
+
+FEWEST_LABELS = 50
+LEAST_COMPLETE = 0.5
+"""With fewer labels than that, or than this share of the events, the accuracy is not told: who is labelled first is
+seldom like the rest. Convention."""
+
+TIME_BEFORE = timedelta(minutes=10)
+"""What is usual for segments and labels is what came so long before the evidence."""
+
+_OF_SEGMENT = "="
+_TOLD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted of one segment in some windows.
+
+    Attributes:
+        counts: the counters, of all grids.
+        tally: the cells and names on the baseline's grid.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
+
+
+Segments = Mapping[str, Counted]
+"""Segment -> what was counted."""
+
+
+def windows_before(windows: Sequence[Window]) -> set[Window]:
+    """The base windows of the time before some others, as long as them and as many as fit into it.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> start = datetime(2026, 11, 25, tzinfo=UTC)
+        >>> found = sorted(windows_before([(start, 10), (start + timedelta(seconds=10), 10)]))
+        >>> len(found), (start - found[0][0]).seconds, (start - found[-1][0]).seconds
+        (60, 600, 10)
+    """
+    first = min((start for start, _ in windows), default=None)
+    if first is None:
+        return set()
+    seconds = windows[0][1]
+    count = max(1, int(TIME_BEFORE.total_seconds()) // seconds)
+    return {(first - timedelta(seconds=seconds * (i + 1)), seconds) for i in range(count)}
+
+
+def counted(sums: Iterable[WindowSum], comparison: Comparison) -> dict[str, Counted]:
+    """What windows of one version hold by segment, the cells on the grid of its baseline."""
+    found: dict[str, Counted] = {}
+    for one in sums:
+        segment = found.setdefault(one.key[2], Counted())
+        segment.counts.update(one.counts)
+        segment.tally.add((one.tallies or {}).get(comparison.grid_id, Tally()))
+    return found
+
+
+def observe(segment: str, columns: Sequence[str], comparison: Comparison, now: Segments, before: Segments) -> Symptoms:
+    """Look for everything that may be behind an incident.
+
+    Args:
+        segment: of the incident.
+        columns: that rang.
+        comparison: of its version.
+        now: every segment in the windows of the evidence.
+        before: the same of the time before; empty if nothing is known of it.
+    """
+    here = now.get(segment, Counted())
+    found = tuple(outside_of(here, comparison))
+    return Symptoms(
+        moved=bool(columns),
+        faults=(*_faults(here, comparison),),
+        # How segments of different attributes overlap is not counted: of a part of the traffic no mix is known.
+        mix=_mix(columns, comparison, now, before) if segment == ALL else (),
+        outside=found,
+        realised=realised(here.counts, before.get(segment, Counted()).counts, comparison),
+        estimated=estimated(here, before.get(segment, Counted()), comparison, found, whole=segment == ALL),
+    )
+
+
+def _faults(here: Counted, comparison: Comparison) -> Iterator[Finding]:
+    baseline = comparison.reference.baseline
+    for name in comparison.watched:
+        yield from faults(comparison.columns[name].column, here.tally, baseline)
+    rate = comparison.rates.get(ERROR_RATE)
+    if rate is not None:
+        hits = here.counts.get(ERRORS, 0), here.counts.get(EVENTS, 0)
+        yield from risen(FindingKind.FAILED_CALLS, "", hits, (rate.hits, rate.n))
+
+
+def outside_of(here: Counted, comparison: Comparison) -> Iterator[Finding]:
+    """The signs that events lie outside the baseline's support."""
+    for name in comparison.watched:
+        yield from outside(comparison.columns[name].column, here.tally, comparison.reference.baseline)
+    confidence = comparison.confidence
+    if confidence is not None:
+        name = confidence.column.name
+        weak = weak_answers(values_of(dense(here.tally.cells.get(name, {}))), confidence.values)
+        if weak.outside and weak.share is not None:
+            m = int(confidence.values.sum())
+            yield Finding(FindingKind.WEAK_ANSWERS, name, weak.share, weak.n, weak.expected, m)
+
+
+def realised(now: Mapping[str, int], before: Mapping[str, int], comparison: Comparison) -> Finding | None:
+    """The accuracy by labels beside that of the time before, or of the baseline if too few labels are of then.
+
+    Returns:
+        None while labels are too few now, or neither side has an accuracy to compare with.
+    """
+    labelled, correct = now.get(LABELLED, 0), now.get(CORRECT, 0)
+    if not _are_enough(now):
+        return None
+    usual = (before.get(CORRECT, 0), before.get(LABELLED, 0)) if _are_enough(before) else _of_baseline(comparison)
+    interval = wilson(correct, labelled)
+    if not usual[1] or interval is None:
+        return None
+    share = correct / labelled
+    return Finding(
+        FindingKind.ACCURACY, "", share, labelled, usual[0] / usual[1], usual[1], interval.lower, interval.upper
+    )
+
+
+def _are_enough(counts: Mapping[str, int]) -> bool:
+    labelled = counts.get(LABELLED, 0)
+    return labelled >= FEWEST_LABELS and labelled >= LEAST_COMPLETE * counts.get(EVENTS, 0)
+
+
+def _of_baseline(comparison: Comparison) -> tuple[int, int]:
+    """(right, all) answers of the baseline."""
+    right = comparison.reference.baseline.cells.get(CORRECT_CELLS)
+    if right is None or comparison.confidence is None:
+        return 0, 0
+    return sum(right.values()), int(comparison.confidence.values.sum())
+
+
+def estimated(
+    here: Counted, before: Counted, comparison: Comparison, found: Sequence[Finding], *, whole: bool
+) -> Finding | None:
+    """The accuracy without labels.
+
+    Args:
+        here: the events.
+        before: the same segment in the time before.
+        comparison: of the version.
+        found: signs that some of the events lie outside the baseline's support. At worst all of these are answered
+            wrongly, so the lower end is lower by the largest share of them.
+        whole: whether it is about all traffic: then the baseline's own accuracy is the usual one. A segment may always
+            have been harder than the whole, so that its own time before is.
+
+    Returns:
+        None if the baseline does not know how often an answer is right, or nothing usual is known.
+    """
+    confidence, correctness = comparison.confidence, comparison.correctness
+    if confidence is None or correctness is None:
+        return None
+    cells = values_of(dense(here.tally.cells.get(confidence.column.name, {})))
+    told = estimate_accuracy(cells, correctness)
+    usual: float | None
+    if whole:
+        right, usual_n = _of_baseline(comparison)
+        usual = right / usual_n if usual_n else None
+    else:
+        cells = values_of(dense(before.tally.cells.get(confidence.column.name, {})))
+        usual, usual_n = estimate_accuracy(cells, correctness).value, int(cells.sum())
+    if told.value is None or told.interval is None or usual is None or usual_n < FEWEST_LABELS:
+        return None
+    cost = max((one.share - (one.usual or 0.0) for one in found), default=0.0)
+    return Finding(
+        FindingKind.ESTIMATED_ACCURACY, "", told.value, told.n, usual, usual_n,
+        max(0.0, told.interval.lower - cost), told.interval.upper,
+    )  # fmt: skip
+
+
+def _mix(columns: Sequence[str], comparison: Comparison, now: Segments, before: Segments) -> tuple[Finding, ...]:
+    """The segments of the attribute that explains the drift of all columns best; nothing if none does."""
+    best: tuple[float, tuple[Finding, ...]] = (0.0, ())
+    by_attribute: dict[str, list[str]] = defaultdict(list)
+    for segment in sorted({*now, *before} - {ALL}):
+        by_attribute[segment.partition(_OF_SEGMENT)[0]].append(segment)
+    for segments in by_attribute.values():
+        moved = _moved(segments, now, before)
+        explained = [_explained(column, segments, comparison, now, before) for column in columns]
+        if moved.moved and explained and all(e is not None and e >= EXPLAINED for e in explained):
+            best = max(best, (moved.distance, tuple(_shares(segments, now, before))), key=lambda pair: pair[0])
+    return best[1]
+
+
+def _moved(segments: Sequence[str], now: Segments, before: Segments) -> MovedShares:
+    counts = [_by_segment(segments, where, _events) for where in (now, before)]
+    return moved_shares(counts[0].sum(axis=1), counts[1].sum(axis=1))
+
+
+def _explained(
+    column: str, segments: Sequence[str], comparison: Comparison, now: Segments, before: Segments
+) -> float | None:
+    if column not in comparison.watched:
+        return None
+    bins = comparison.columns[column].bins
+    counts = [_by_segment(segments, where, bins.count) for where in (now, before)]
+    return explained_by_mix(counts[0], counts[1])
+
+
+def _events(tally: Tally) -> IntArray:
+    return np.array([tally.n])
+
+
+def _by_segment(segments: Sequence[str], where: Segments, count: Callable[[Tally], IntArray]) -> IntArray:
+    """Counts of each segment, and of the events that are in none of them; shape ``(v + 1, k)``."""
+    rows = [count(where.get(segment, Counted()).tally) for segment in segments]
+    rest = count(where.get(ALL, Counted()).tally) - np.sum(rows, axis=0)
+    return np.array([*rows, np.maximum(rest, 0)])
+
+
+def _shares(segments: Sequence[str], now: Segments, before: Segments) -> Iterator[Finding]:
+    """The segments whose shares moved most, the furthest first."""
+    n, m = now[ALL].tally.n, before[ALL].tally.n
+    shares = [(s, now.get(s, Counted()).tally.n / n, before.get(s, Counted()).tally.n / m) for s in segments]
+    for segment, share, usual in sorted(shares, key=lambda one: (-abs(one[1] - one[2]), one[0]))[:_TOLD]:
+        yield Finding(FindingKind.SEGMENT_SHARE, segment, share, n, usual, m)
