@@ -3,13 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from pegel.schemas.diagnosis import Finding, FindingKind, Symptoms
 from pegel.schemas.metric_names import ERROR_RATE
-from pegel.schemas.partials import ALL, CORRECT, CORRECT_CELLS, ERRORS, EVENTS, LABELLED, Tally
+from pegel.schemas.partials import ALL, CORRECT, CORRECT_CELLS, ERRORS, EVENTS, LABELLED, Partial, Tally
 from pegel.streaming.statistics.cells import IntArray, dense, values_of
 from pegel.streaming.statistics.column_symptoms import faults, outside, risen
 from pegel.streaming.statistics.confidence_based import estimate_accuracy
@@ -45,35 +45,50 @@ class Counted:
     tally: Tally = field(default_factory=Tally)
 
 
+Version = tuple[str, str]
+"""(model, version)."""
+
 Segments = Mapping[str, Counted]
 """Segment -> what was counted."""
 
 
-def windows_before(windows: Sequence[Window]) -> set[Window]:
-    """The base windows of the time before some others, as long as them and as many as fit into it.
+def time_before(windows: Sequence[Window]) -> tuple[datetime, datetime]:
+    """The ten minutes before some windows, whole ones, so that partials that became minutes give the same.
+
+    Args:
+        windows: at least one.
 
     Example:
-        >>> from datetime import UTC, datetime
-        >>> start = datetime(2026, 11, 25, tzinfo=UTC)
-        >>> found = sorted(windows_before([(start, 10), (start + timedelta(seconds=10), 10)]))
-        >>> len(found), (start - found[0][0]).seconds, (start - found[-1][0]).seconds
-        (60, 600, 10)
+        >>> from datetime import UTC
+        >>> start, end = time_before([(datetime(2026, 11, 25, 3, 0, 40, tzinfo=UTC), 10)])
+        >>> f"{start:%H:%M:%S} {end:%H:%M:%S}"
+        '02:50:00 03:00:00'
     """
-    first = min((start for start, _ in windows), default=None)
-    if first is None:
-        return set()
-    seconds = windows[0][1]
-    count = max(1, int(TIME_BEFORE.total_seconds()) // seconds)
-    return {(first - timedelta(seconds=seconds * (i + 1)), seconds) for i in range(count)}
+    first = min(start for start, _ in windows)
+    end = first.replace(second=0, microsecond=0)
+    return end - TIME_BEFORE, end
 
 
-def counted(sums: Iterable[WindowSum], comparison: Comparison) -> dict[str, Counted]:
-    """What windows of one version hold by segment, the cells on the grid of its baseline."""
+def counted_in_windows(sums: Iterable[WindowSum], version: Version, grid: str) -> dict[str, Counted]:
+    """What windows hold of a version by segment, the cells of one grid."""
+    return _counted((one.key[2], one.counts, (one.tallies or {}).get(grid)) for one in sums if one.key[:2] == version)
+
+
+def counted_in_partials(partials: Iterable[Partial], version: Version, grid: str) -> dict[str, Counted]:
+    """The same of partials."""
+    return _counted(
+        (one.segment, one.tally.counts, one.tally if one.grid == grid else None)
+        for one in partials
+        if (one.model, one.version) == version
+    )
+
+
+def _counted(pieces: Iterable[tuple[str, Mapping[str, int], Tally | None]]) -> dict[str, Counted]:
     found: dict[str, Counted] = {}
-    for one in sums:
-        segment = found.setdefault(one.key[2], Counted())
-        segment.counts.update(one.counts)
-        segment.tally.add((one.tallies or {}).get(comparison.grid_id, Tally()))
+    for segment, counts, tally in pieces:
+        here = found.setdefault(segment, Counted())
+        here.counts.update(counts)
+        here.tally.add(tally or Tally())
     return found
 
 

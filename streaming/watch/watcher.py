@@ -20,7 +20,7 @@ from pegel.streaming.watch.blocks import BlockStreams, Key
 from pegel.streaming.watch.learning import Patience
 from pegel.streaming.watch.metrics import metric_rows
 from pegel.streaming.watch.reference import Comparison, References
-from pegel.streaming.watch.symptoms import counted, observe, windows_before
+from pegel.streaming.watch.symptoms import counted_in_partials, counted_in_windows, observe, time_before
 from pegel.streaming.watch.watermark import PartitionClock, Watermark
 from pegel.streaming.watch.windows import LoadPartials, Windows
 
@@ -147,19 +147,20 @@ class Watcher:
             None if there is no baseline to compare with.
         """
         comparison = self._comparison(evidence.model, evidence.version)
-        if comparison is None:
+        if comparison is None or not evidence.windows:
             return None
-        before = windows_before(evidence.windows)
-        sums = [
-            found
-            for found in self._windows.all_in({*evidence.windows, *before}, self._last)
-            if found.key[:2] == (evidence.model, evidence.version)
-        ]
-        now, past = (
-            counted([s for s in sums if (s.start, s.window_s) in of], comparison)
-            for of in (set(evidence.windows), before)
+        version = (evidence.model, evidence.version)
+        now = self._windows.all_in(evidence.windows, self._last)
+        start, end = time_before(evidence.windows)
+        stored = self._load(start, end, self._last) if self._load else ()
+        past = [partial for partial in stored if start <= partial.window_start < end]
+        return observe(
+            evidence.segment,
+            evidence.columns,
+            comparison,
+            counted_in_windows(now, version, comparison.grid_id),
+            counted_in_partials(past, version, comparison.grid_id),
         )
-        return observe(evidence.segment, evidence.columns, comparison, now, past)
 
     def restore(
         self,
