@@ -29,7 +29,8 @@ class MaskingSettings(Section):
     ``fields`` says it for one field by its name in the event (``input``, ``segments.user``, ``features.city``,
     ``extra.session``), with ``segments.*`` for those that are not named, and goes before ``content``: ``drop``,
     ``keyed_hash`` (HMAC-SHA256, 64 hexadecimal digits), ``mask``, or ``keep`` as it came. If a field is dropped or
-    hashed, no body of a refused event is stored, since nobody could find the field there.
+    hashed, no body of a refused event is stored, since nobody could find the field there. Keys of maps are masked too,
+    but for those that ``fields`` names; of keys that become the same, all but the first get a number.
     """
 
     content: Literal["masked", "none"] = "masked"

@@ -14,10 +14,14 @@ sentence without ``=`` or ``:``.
 
 import hashlib
 import re
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from pegel.schemas.masking_numbers import NUMBER_FAMILY
 from pegel.schemas.masking_rule import HARD_SPACE, Checksum, MaskingRule, by_hint, satisfies
 from pegel.schemas.masking_secrets import SECRET_FAMILIES
+
+T = TypeVar("T")
 
 FAMILIES = (*SECRET_FAMILIES, NUMBER_FAMILY)
 
@@ -36,6 +40,9 @@ address, the beginning of an AWS or a private key, a name that gets a value, or 
 letters, or among six others, or as an IP address has it."""
 MIN_BYTES = 5
 """No match is shorter than ``@b.de``."""
+HINTS = "|".join(dict.fromkeys(hint for family in FAMILIES for hint, _ in by_hint(family.rules)))
+"""What every text with a match holds, closer than :data:`SIGNS`. Both ask only for what is there, never for what is
+not: so what they find in a text they find in every longer one around it."""
 
 UUID = "[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}"
 IDENTIFIER_DIGITS = 16
@@ -77,6 +84,34 @@ def mask_identifier(text: str) -> str:
     """
     masked = text if _UUID.fullmatch(text) else mask(text)
     return text if masked == text else f"{masked}#{hashlib.sha256(text.encode()).hexdigest()[:IDENTIFIER_DIGITS]}"
+
+
+def mask_keys(fields: Mapping[str, T], named: Collection[str] = ()) -> dict[str, T]:
+    """Mask the keys of a map; ``streaming.masked_keys`` is the same for a column.
+
+    Where several keys become one, its first entry has it, by the order of the keys as they came, and each other gets
+    its place among all entries in the order of their masked keys. Of entries that still have one key, since somebody
+    wrote such a number, the first stays.
+
+    Args:
+        fields: the map; no value is changed.
+        named: keys that stay as they are.
+
+    Example:
+        >>> mask_keys({"country": "de", "ada@example.org": 1, "bob@example.org": 2})
+        {'[email]': 1, '[email]#2': 2, 'country': 'de'}
+        >>> mask_keys({"z": 1, "a": 2})
+        {'z': 1, 'a': 2}
+    """
+    masked = {key: key if key in named else mask(key) for key in fields}
+    if all(key == name for key, name in masked.items()):
+        return dict(fields)
+    kept: dict[str, T] = {}
+    before = None
+    for place, (name, key) in enumerate(sorted((name, key) for key, name in masked.items()), 1):
+        kept.setdefault(f"{name}#{place}" if name == before else name, fields[key])
+        before = name
+    return kept
 
 
 def _replace(text: str, pattern: re.Pattern[str], replacement: str, checksum: Checksum) -> str:

@@ -5,13 +5,14 @@ show it. Spark's ``java_method`` reads it in the JVM that hashes, from that JVM'
 variable. The hash itself is commons-codec's, which every Spark brings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.conf.masking_settings import CONTENT, IDENTIFIERS, MAPS, TEXTS, FieldAction, MaskingSettings
 from pegel.errors import SettingsError
+from pegel.streaming.masked_keys import renamed, with_keys
 from pegel.streaming.masking import masked, masked_identifier
 from pegel.streaming.profile.column_sql import words_of
 
@@ -47,28 +48,29 @@ def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
     texts, ids = ([name for name in names if actions[name] == "mask"] for names in (TEXTS, IDENTIFIERS))
     others = {name: action for name, action in actions.items() if action != "mask"}
     columns = {_COLUMN.get(name, name): _text(name, action, settings) for name, action in others.items()}
-    columns |= {name: _map(name, settings) for name in MAPS}
     if settings.keeps_bodies:
         texts.append("body")
     else:
         columns["body"] = F.lit(None).cast("string")
     # The rules are a hundred expressions, and each micro-batch plans them anew: so they stand there once for all texts.
-    columns |= {
-        name: F.transform(F.array(*(F.col(_COLUMN.get(one, one)) for one in names)), mask)
-        for name, names, mask in ((TOGETHER[0], texts, masked), (TOGETHER[1], ids, masked_identifier))
-        if names
-    }
+    columns[TOGETHER[0]] = F.transform(with_keys(_array(texts), _MAPS), masked)
+    if ids:
+        columns[TOGETHER[1]] = F.transform(_array(ids), masked_identifier)
     apart = {
         _COLUMN.get(one, one): F.col(name).getItem(place)
         for name, names in zip(TOGETHER, (texts, ids), strict=True)
         for place, one in enumerate(names)
     }
-    lengths = {f"{name}_{unit}": _length(name, unit, counted=name in hidden) for name in _COUNTED for unit in _UNITS}
-    steps: list[Mapping[str, Column]] = [columns, apart, lengths]
+    named = [key for name in MAPS for key in settings.named_in(name)]
+    apart |= {one: renamed(_MAPS, place, TOGETHER[0], len(texts), named) for place, one in enumerate(_MAPS)}
+    rest = {f"{name}_{unit}": _length(name, unit, counted=name in hidden) for name in _COUNTED for unit in _UNITS}
+    rest |= {name: _map(name, settings) for name in MAPS}
+    steps: list[Mapping[str, Column]] = [columns, apart, rest]
     return [*steps, {name: _text(name, action, settings) for name, action in hidden.items()}] if hidden else steps
 
 
 TOGETHER = ("masked_texts", "masked_ids")
+_MAPS = (*MAPS, "probabilities")
 _ENDS = ("drop", "keyed_hash")
 _COUNTED = ("input", "output")
 _UNITS = ("characters", "words")
@@ -79,6 +81,10 @@ def _length(name: str, unit: str, *, counted: bool) -> Column:
     if not counted:
         return F.lit(None).cast("int")
     return F.expr(words_of(name)) if unit == "words" else F.char_length(F.col(name))
+
+
+def _array(names: Sequence[str]) -> Column:
+    return F.array(*(F.col(_COLUMN.get(one, one)) for one in names)).cast("array<string>")
 
 
 def _text(name: str, action: FieldAction, settings: MaskingSettings) -> Column:

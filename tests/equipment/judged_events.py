@@ -15,7 +15,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from pegel.schemas import events as names
-from pegel.schemas.masking import mask, mask_identifier
+from pegel.schemas.masking import mask, mask_identifier, mask_keys
 
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 MAX_DEPTH = 999
@@ -222,7 +222,7 @@ def _read_fields(document: Mapping[str, Any], fields: "Mapping[str, _Field]") ->
     unknown = {name: value for name, value in document.items() if name not in fields and name not in _ENVELOPE}
     if any(name.translate(_LOWER) in fields or name.translate(_LOWER) in _ENVELOPE for name in unknown):
         raise _Refusal(names.WRONG_CASE)
-    values["extra"] = {name: _masked(_as_text(value)) for name, value in unknown.items()} or None
+    values["extra"] = mask_keys({name: _masked(_as_text(value)) for name, value in unknown.items()}) or None
     lengths = ("input_characters", "input_words", "output_characters", "output_words")
     values |= dict.fromkeys(lengths if "input" in values else ())
     return values
@@ -320,7 +320,7 @@ def _scalars(value: Any) -> dict[str, str | None]:
     for one in value.values():
         if isinstance(one, int | float):
             _number(float(one))
-    return {name: _masked(_as_text(one)) for name, one in value.items()}
+    return mask_keys({name: _masked(_as_text(one)) for name, one in value.items()})
 
 
 def _numbers(value: Any) -> dict[str, float]:
@@ -328,13 +328,13 @@ def _numbers(value: Any) -> dict[str, float]:
         raise TypeError(value)
     if any(isinstance(one, bool) or not isinstance(one, int | float) for one in value.values()):
         raise TypeError(value)
-    return {name: _number(one) for name, one in value.items()}
+    return mask_keys({name: _number(one) for name, one in value.items()})
 
 
 def _texts(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise TypeError(value)
-    return {name: mask(_text(one)) for name, one in value.items()}
+    return mask_keys({name: mask(_text(one)) for name, one in value.items()})
 
 
 def _as_text(value: Any) -> str | None:

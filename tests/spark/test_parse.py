@@ -42,6 +42,8 @@ GOOD = [
     text(input="größe 到 🙂 \u0000\u001f\u007f\u2028", output="", prompt_version="p", trace_id="t"),
     text(input=f"write to {EMAIL}", output=f"key {KEY}", segments={"who": EMAIL}, **{"error.type": f"by {EMAIL}"}),
     text(features={"mail": EMAIL, "key": KEY, "n": 12, "b": True, "none": None}),
+    text(features={EMAIL: EMAIL, "n": 1}, segments={EMAIL: "a", KEY: "b", "[email]": "c"}, probabilities={EMAIL: 1}),
+    text(**{EMAIL: 1, f"b{EMAIL}": {EMAIL: [2]}, "mine": 3}, probabilities={"pca10": 1, EMAIL: 0.5, f"b{EMAIL}": 0.25}),
     text(probabilities={"a": 1, "b": 0.25, "c": 1e-300}, latency_ms=12),
     text(mine=EMAIL, nested={"who": [EMAIL, {"key": KEY}], "a": None}, number=1.50, nothing=None, yes=True, list=[]),
     text(event_id="x" * 128, model_name="模" * 128),

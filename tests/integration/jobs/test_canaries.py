@@ -35,13 +35,17 @@ def _events(fields: Any, base: dict[str, Any]) -> list[bytes]:
             if field.type == "string" and not field.allowed:
                 value: Any = canary
             elif field.type == "map<string,string>":
-                value = {"user": canary}
+                value = {"user": canary, canary: "key"}
+            elif field.type.startswith("map<string"):
+                value = {canary: 1.0}
             else:
                 continue
             event = base | {
                 name: f"{base[name]}-{field.json}-{i}" for name in ("event_id", "feedback_id") if name in base
             }
-            made.append(json.dumps(event | {field.json: value, "mine": {"deep": [canary]}}).encode())
+            made.append(
+                json.dumps(event | {field.json: value, "mine": {"deep": [canary], canary: 1}, canary: 2}).encode()
+            )
         made.append(json.dumps(base | {"note": canary, "event_time": None, "feedback_time": None}).encode())
         made.append(f"no JSON: {canary}".encode())
     return made

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from equipment.maskable_texts import maskable_documents, maskable_texts
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pegel.schemas.masking import FAMILIES, MIN_BYTES, SIGNS, mask
+from pegel.schemas.masking import FAMILIES, HINTS, MIN_BYTES, SIGNS, mask, mask_keys
 
 CORPUS = json.loads((Path(__file__).parents[2] / "corpus" / "masking.json").read_text(encoding="utf-8"))
 
@@ -32,6 +33,45 @@ def test_every_text_with_a_match_holds_its_hint_that_of_its_family_and_a_sign(te
             assert re.search(SIGNS, text), rule.name
         for match in re.finditer(rule.pattern, text):
             assert len(match[0].encode()) >= MIN_BYTES, rule.name
+
+
+@given(st.lists(maskable_texts, min_size=1, max_size=3), st.sampled_from(("    ", "x", "1", "@", "\\u00e9", "")))
+@settings(max_examples=300)
+def test_what_is_masked_in_a_text_is_hinted_at_in_every_longer_one_around_it(texts, between):
+    whole = between.join(texts)
+    if any(mask(text) != text for text in texts):
+        assert re.search(SIGNS, whole)
+        assert re.search(HINTS, whole)
+
+
+@given(st.dictionaries(maskable_texts, st.integers(), max_size=6))
+@settings(max_examples=300)
+def test_keys_that_are_masked_hold_nothing_and_all_values_stay(fields):
+    masked = mask_keys(fields)
+    assert all(mask(key) == key for key in masked)
+    assert sorted(masked.values()) == sorted(fields.values())
+    assert mask_keys(masked) == masked
+
+
+def test_plain_names_hint_at_nothing():
+    names = (
+        "country",
+        "amount",
+        "f_1",
+        "emb_12",
+        "pca10",
+        "pca11",
+        "time_of_day",
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+    )
+    assert not re.search(HINTS, "    ".join(names))
 
 
 @given(maskable_texts)
