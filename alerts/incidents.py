@@ -27,7 +27,7 @@ from pegel.alerts.pipeline_incidents import PipelineIncidents, holding_back, is_
 from pegel.schemas.diagnosis import Symptoms
 from pegel.schemas.health import BatchHealth
 from pegel.schemas.partials import ALL
-from pegel.schemas.policy import PIPELINE_KINDS, Action, AlertState, Policy, Rule
+from pegel.schemas.policy import BESIDE_KINDS, PIPELINE_KINDS, Action, AlertState, Policy, Rule
 from pegel.schemas.verdicts import BatchFacts, BlockVerdict, Evidence, RateVerdict, Verdict
 
 Judged = Mapping[str, tuple[Verdict, ...] | None]
@@ -97,7 +97,7 @@ class Incidents:
                 incident.hear_blocks(verdicts)
                 rows += self._end(incident, retrainings.get(incident.incident_id), facts)
         for rule in self._policy.rules:
-            if rule.kind not in PIPELINE_KINDS:
+            if rule.kind not in PIPELINE_KINDS | BESIDE_KINDS:
                 mine = [block for block in verdicts if (block.model, rule.name) not in joined]
                 rows += self._open(rule, mine, facts)
         return rows

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pegel.conf.loading import read_text
 from pegel.errors import SettingsError
 from pegel.schemas import metric_names
-from pegel.schemas.policy import PIPELINE_KINDS, Action, DiagnosisPolicy, Policy, Rule, RuleKind
+from pegel.schemas.policy import BESIDE_KINDS, PIPELINE_KINDS, Action, DiagnosisPolicy, Policy, Rule, RuleKind
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
@@ -84,7 +84,7 @@ class _PolicyInFile(BaseModel):
             msg = f"the rule {twice[0]!r} is there twice; incidents are named after rules, so each needs its own name"
             raise ValueError(msg)
         for rule in rules:
-            if rule.kind in PIPELINE_KINDS:
+            if rule.kind in PIPELINE_KINDS | BESIDE_KINDS:
                 _refuse_pipeline(rule)
             if rule.kind is RuleKind.RATE:
                 _refuse_rates(rule)

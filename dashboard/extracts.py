@@ -138,14 +138,10 @@ def _measurements(settings: Settings) -> dict[str, Extract]:
 
 def _decisions(settings: Settings) -> dict[str, Extract]:
     hours = max(settings.dashboard.hours, DECISIONS_HOURS)
+    still_open = "incident_id NOT IN (SELECT incident_id FROM t WHERE state IN ('resolved', 'retracted'))"
     return {
-        "alerts": Extract(
-            "alerts",
-            "*",
-            "decided_time",
-            hours,
-            also="incident_id NOT IN (SELECT incident_id FROM t WHERE state IN ('resolved', 'retracted'))",
-        ),
+        "alerts": Extract("alerts", "*", "decided_time", hours, also=still_open),
+        "pipeline_alerts": Extract("pipeline_alerts", "*", "decided_time", hours, also=still_open),
         "deliveries": Extract("deliveries", "*", "at", hours),
         "webhook_calls": Extract("webhook_calls", "*", "received_at", hours),
         "retrainings": Extract("retrainings", "*", "at", HISTORY_HOURS),

@@ -1,8 +1,8 @@
 """Send alerts to the sinks and final metrics to MLflow: ``pegel deliver --config FILE``.
 
-Reads tables and writes ``deliveries`` and its audit trail. The heads of all audit chains leave with each alert and are
-kept in MLflow. Each sink is served in a thread of its own, and what goes to MLflow in another, so that none that is
-slow or down keeps an alert back from the others.
+Reads tables and writes ``deliveries``, ``pipeline_alerts`` (whether the stream lives) and its audit trail. The heads of
+all audit chains leave with each alert and are kept in MLflow. Each sink is served in a thread of its own, and what goes
+to MLflow in another, so that none that is slow or down keeps an alert back from the others.
 """
 
 import logging
@@ -15,17 +15,21 @@ from pegel.alerts.delivery.jsonl import JsonLinesSink
 from pegel.alerts.delivery.outbox import JITTER, Backoff
 from pegel.alerts.delivery.outgoing_webhook import WebhookSink
 from pegel.alerts.delivery.sink import Sink
+from pegel.alerts.policy import load_policy
+from pegel.alerts.stream_watch import StreamWatch
 from pegel.conf.delivery_settings import DeliverySettings
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.jobs.wiring.background import Background
+from pegel.jobs.wiring.erasing import open_owned
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.jobs.wiring.tracking import build_tracking
 from pegel.tables.access import open_tables
 from pegel.tables.audit import AuditTrail
 from pegel.tables.audit_heads import AuditHeads
+from pegel.tables.lease import Lease
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     trail = build_trail(settings, tables, "deliver")
     dispatchers = build_dispatchers(settings, trail)
     track = build_tracking(tables, settings)
+    look = build_stream_watch(settings).look
     trail.start()
     try:
         if arguments.available_now:
-            return deliver_once(dispatchers, track)
-        deliver(dispatchers, track, settings.delivery.poll_seconds, stop_event())
+            return deliver_once(dispatchers, track, look)
+        deliver(dispatchers, track, settings.delivery.poll_seconds, stop_event(), look)
     finally:
         trail.close()
     return 0
@@ -72,6 +77,16 @@ def build_dispatchers(settings: Settings, trail: AuditTrail) -> list[Dispatcher]
     return made
 
 
+def build_stream_watch(settings: Settings) -> StreamWatch:
+    """With a view of the tables of its own.
+
+    Raises:
+        SettingsError: if the policy cannot be read.
+    """
+    lease = Lease(open_owned(settings), "deliver")
+    return StreamWatch(open_tables(settings.storage), load_policy(settings.watch.policy), lease.holder)
+
+
 def build_sinks(settings: DeliverySettings) -> list[Sink]:
     """The sinks that the settings name, in their order."""
     made: dict[str, Callable[[], Sink]] = {
@@ -83,13 +98,21 @@ def build_sinks(settings: DeliverySettings) -> list[Sink]:
 
 
 def deliver(
-    dispatchers: Sequence[Dispatcher], track: Callable[[], None], poll_seconds: float, stop: threading.Event
+    dispatchers: Sequence[Dispatcher],
+    track: Callable[[], None],
+    poll_seconds: float,
+    stop: threading.Event,
+    look: Callable[[], object] = lambda: None,
 ) -> None:
-    """Deliver, and track once per turn, until ``stop`` is set; what is down is tried again at the next turn."""
+    """Deliver, and track and look after the stream once per turn, until ``stop`` is set.
+
+    What is down is tried again at the next turn.
+    """
     delivering = [Background(dispatcher.step, "alerts wait") for dispatcher in dispatchers]
     tracking = _tracking(track)
+    looking = Background(look, "nobody sees whether the stream lives")
     while not stop.is_set():
-        for turns in (*delivering, tracking):
+        for turns in (*delivering, tracking, looking):
             turns.turn()
         stop.wait(poll_seconds)
     for turns in delivering:
@@ -97,12 +120,15 @@ def deliver(
     tracking.wait(_TRACKING_PATIENCE_SECONDS)
 
 
-def deliver_once(dispatchers: Sequence[Dispatcher], track: Callable[[], None]) -> int:
+def deliver_once(
+    dispatchers: Sequence[Dispatcher], track: Callable[[], None], look: Callable[[], object] = lambda: None
+) -> int:
     """Send everything that waits, once.
 
     Raises:
         OutsideError: if something could not be sent.
     """
+    look()
     done = [dispatcher.step(ignore_backoff=True) for dispatcher in dispatchers]
     sent, waiting, dead = (sum(getattr(one, name) for one in done) for name in ("sent", "waiting", "dead"))
     tracking = _tracking(track)

@@ -8,7 +8,7 @@ import re
 from pegel.errors import ContractError
 from pegel.schemas.audit import WRITER_NAME
 from pegel.schemas.columns import Column, Table
-from pegel.schemas.stream_tables import CATEGORICAL, HOT, MODEL, NUMERIC
+from pegel.schemas.stream_tables import ALERTS, CATEGORICAL, HOT, MODEL, NUMERIC
 
 GRIDS = Table(
     "grids",
@@ -44,6 +44,14 @@ BASELINES = Table(
         Column("numeric", NUMERIC, "as in profiles", nullable=False),
         Column("categorical", CATEGORICAL, "as in profiles", nullable=False),
     ),
+)
+
+PIPELINE_ALERTS = Table(
+    "pipeline_alerts",
+    "a transition of an incident about the stream itself, decided beside it; the columns are those of alerts",
+    ("alert_id",),
+    "deliver",
+    ALERTS.columns,
 )
 
 DELIVERIES = Table(

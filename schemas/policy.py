@@ -20,11 +20,18 @@ class RuleKind(StrEnum):
     """Whether a model, or a partition of a hub, that had events has none any more while others have."""
     DEAD_LETTERS = "dead_letters"
     """Whether too many events are refused."""
+    HEARTBEAT = "heartbeat"
+    """Whether the stream still commits micro-batches."""
+    LAG = "lag"
+    """Whether it is too far behind the hubs."""
 
 
 PIPELINE_KINDS = frozenset({RuleKind.CONSERVATION, RuleKind.NO_DATA, RuleKind.DEAD_LETTERS})
 """What is about the pipeline itself and decided in the stream. While an incident of such a rule is open, what the rules
 of :data:`INHIBITED_KINDS` find in the models that it touches is recorded and not sent, and retrains nothing."""
+
+BESIDE_KINDS = frozenset({RuleKind.HEARTBEAT, RuleKind.LAG})
+"""What is decided beside the stream, by whoever delivers alerts: a stream that is dead cannot say so."""
 
 INHIBITED_KINDS = frozenset({RuleKind.DRIFT})
 

@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 _DETAIL_LENGTH = 500
 
+_SOURCES = ("alerts", "pipeline_alerts")
+"""What the stream decided, and what was decided beside it."""
+
 REPEAT_SECONDS = 4 * 3600.0
 
 
@@ -36,10 +39,11 @@ class Delivered:
 
 
 class Dispatcher:
-    """Sends each row of ``alerts`` through each sink.
+    """Sends each row of ``alerts`` and ``pipeline_alerts`` through each sink.
 
     Args:
-        tables: where ``alerts`` is read and ``deliveries`` is written; no other process writes the latter.
+        tables: where ``alerts`` and ``pipeline_alerts`` are read and ``deliveries`` is written; no other process writes
+            the latter.
         sinks: where to send.
         backoff: when to try again.
         now: the clock.
@@ -69,8 +73,8 @@ class Dispatcher:
         self._audit_heads = audit_heads
         self._outboxes: dict[str, Outbox] | None = None
         self._last_told: dict[tuple[str, str], datetime] = {}
-        self._version = -1
-        self._highest_batch = -1
+        self._versions = dict.fromkeys(_SOURCES, -1)
+        self._highest_batch = dict.fromkeys(_SOURCES, -1)
 
     def step(self, *, ignore_backoff: bool = False) -> Delivered:
         """Send what is due.
@@ -99,13 +103,10 @@ class Dispatcher:
             for sink in self._sinks
         }
         if known is None:
-            self._version = self._highest_batch = -1
-        version = self._tables.version("alerts")
-        if version > self._version:
-            # Rows of one micro-batch come in one commit, and micro-batches in their order.
-            alerts = self._tables.read("alerts", f"SELECT * FROM t WHERE batch_id >= {self._highest_batch}")
-            self._version = version
-            self._highest_batch = max((row["batch_id"] for row in alerts), default=self._highest_batch)
+            self._versions = dict.fromkeys(_SOURCES, -1)
+            self._highest_batch = dict.fromkeys(_SOURCES, -1)
+        for table in _SOURCES:
+            alerts = self._new_alerts(table)
             for outbox in outboxes.values():
                 outbox.add(alerts)
         if known is None:
@@ -114,6 +115,16 @@ class Dispatcher:
                 outbox.recall(deliveries)
         self._outboxes = outboxes
         return outboxes
+
+    def _new_alerts(self, table: str) -> list[Row]:
+        version = self._tables.version(table)
+        if version <= self._versions[table]:
+            return []
+        # Rows of one micro-batch come in one commit, and micro-batches in their order.
+        alerts: list[Row] = self._tables.read(table, f"SELECT * FROM t WHERE batch_id >= {self._highest_batch[table]}")
+        self._versions[table] = version
+        self._highest_batch[table] = max((row["batch_id"] for row in alerts), default=self._highest_batch[table])
+        return alerts
 
     def _deliver(self, sink: Sink, outbox: Outbox, ignore_backoff: bool) -> Iterator[Row]:
         now = self._now()

@@ -46,7 +46,8 @@ def deliveries(rows: Mapping[str, Sequence[Row]], scope: Scope) -> tuple[SinkSta
     for row in rows["deliveries"]:
         attempts.setdefault(row["sink"], []).append(row)
     # A sink that the settings no longer name is owed nothing.
-    decided = {row["alert_id"]: row["decided_time"] for row in rows["alerts"]}
+    alerts = (*rows["alerts"], *rows.get("pipeline_alerts", ()))
+    decided = {row["alert_id"]: row["decided_time"] for row in alerts}
     owed = {sink: decided if sink in scope.sinks else {} for sink in attempts}
     return tuple(_one(sink, mine, owed[sink], scope) for sink, mine in attempts.items())
 

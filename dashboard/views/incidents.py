@@ -74,7 +74,7 @@ class Incident:
 def incidents(rows: Mapping[str, Sequence[Row]], start: datetime) -> tuple[Incident, ...]:
     """Open incidents first, the worst on top; then those that closed after ``start``, the newest on top."""
     transitions: dict[str, list[Row]] = defaultdict(list)
-    for row in rows["alerts"]:
+    for row in (*rows["alerts"], *rows.get("pipeline_alerts", ())):
         transitions[row["incident_id"]].append(row)
     retrainings: dict[str, list[Row]] = defaultdict(list)
     for row in rows["retrainings"]:

@@ -58,6 +58,8 @@ def test_shipped_policy_retrains_on_drift_of_any_column_and_pages_where_events_a
         RuleKind.CONSERVATION: ("*", Action.PAGE),
         RuleKind.NO_DATA: ("*", Action.PAGE),
         RuleKind.DEAD_LETTERS: ("*", Action.PAGE),
+        RuleKind.HEARTBEAT: ("*", Action.PAGE),
+        RuleKind.LAG: ("*", Action.PAGE),
     }
 
 

@@ -105,7 +105,8 @@ def test_everything_is_read_anew_after_a_while(tables, rows, settings, now):
 
     reader.snapshot(now + RELOAD_AFTER)
 
-    assert len(tables.queries) == len(extracts(settings))
+    made = [extract for extract in extracts(settings).values() if rows.get(extract.table)]
+    assert len(tables.queries) == len(made) >= 12
 
 
 def test_storage_that_fails_leaves_the_last_rows_and_says_so(tables, rows, settings, now):

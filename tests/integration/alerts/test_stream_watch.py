@@ -1,0 +1,122 @@
+"""Beside a stream that dies or falls behind: it is found once, under one name, and Azure Monitor hears of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
+from pegel.alerts.delivery.dispatcher import Dispatcher
+from pegel.alerts.delivery.outbox import Backoff
+from pegel.alerts.policy import load_policy
+from pegel.alerts.stream_watch import StreamWatch
+from pegel.jobs.explain import read_story
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def after(self, seconds: float) -> None:
+        self.now = NOON + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watch(tables, clock):
+    """A watch that knows nothing but the tables, as after a restart."""
+    return lambda holder=None: StreamWatch(tables, load_policy("policy.yml"), lambda: holder, clock)
+
+
+@pytest.fixture
+def commit(tables):
+    def _commit(batch_id: int, at: float, waited: float = 3.0) -> None:
+        committed = NOON + timedelta(seconds=at)
+        enqueued = committed - timedelta(seconds=waited)
+        offset: dict[str, Any] = {"hub": "predictions", "partition": "0", "first": 0, "last": 9, "count": 10}
+        counts = ("received", "stored", "dead_letters", "duplicates", "in_partials")
+        counts += tuple(f"feedback_{name}" for name in counts[:4])
+        marks = {"query_id": "q", "batch_id": batch_id, "generation": 0, "committed_at": committed}
+        tables.append(
+            "batches", [marks | dict.fromkeys(counts, 0) | {"offsets": [offset | {"last_enqueued": enqueued}]}]
+        )
+
+    return _commit
+
+
+def told(rows):
+    return [(row["rule"], row["state"], row["batch_id"]) for row in rows]
+
+
+def test_healthy_stream_and_one_that_has_not_begun_give_no_row(watch, commit, clock, tables):
+    assert watch().look() == []
+    for n in range(4):
+        commit(n, 300 * n)
+        clock.after(300 * n + 899)
+        assert watch().look() == []
+    assert not tables.exists("pipeline_alerts")
+
+
+def test_dead_stream_is_found_once_whoever_looks_and_ends_with_the_next_micro_batch(watch, commit, clock, tables):
+    commit(7, 0)
+    clock.after(901)
+    assert told(watch().look()) == [("heartbeat", "opened", 7), ("heartbeat", "confirmed", 7)]
+    clock.after(5000)
+    assert watch().look() == []
+    commit(8, 5001)
+    clock.after(5002)
+    assert told(watch().look()) == [("heartbeat", "resolved", 8)]
+    assert watch().look() == []
+    rows = tables.read("pipeline_alerts")
+    assert len({row["incident_id"] for row in rows}) == 1
+    assert len({row["alert_id"] for row in rows}) == 3
+    assert len(read_story(tables, rows[0]["incident_id"]).alerts) == 3
+
+
+@pytest.mark.parametrize(("holder", "says"), [(None, "the stream is dead"), ("stream", "a process (stream) holds")])
+def test_message_says_whether_a_process_is_there(watch, commit, clock, holder, says):
+    commit(7, 0)
+    clock.after(901)
+    assert says in watch(holder).look()[0]["message"]
+
+
+def test_stream_that_is_behind_is_found_until_it_is_below_half_of_that(watch, commit, clock):
+    found = []
+    for n, waited in enumerate((3, 599, 601, 900, 400, 301, 299, 3)):
+        commit(n, 10 * n, waited)
+        clock.after(10 * n + 1)
+        found += watch().look()
+    assert told(found) == [("lag", "opened", 2), ("lag", "confirmed", 2), ("lag", "resolved", 6)]
+    assert found[0]["since"] == NOON + timedelta(seconds=20 - 601)
+
+
+def test_azure_monitor_hears_of_a_dead_stream_beside_the_alerts_of_the_stream(
+    watch, commit, clock, tables, row, monitor, sink_settings
+):
+    tables.append("alerts", [row(1)])
+    commit(7, 0)
+    dispatcher = Dispatcher(tables, [AzureMonitorSink(sink_settings(monitor))], Backoff(60, 50), clock)
+    assert dispatcher.step().sent == 1
+    clock.after(1000)
+    watch().look()
+    assert dispatcher.step().sent == 2
+    commit(8, 1001)
+    clock.after(1002)
+    watch().look()
+    assert dispatcher.step().sent == 1
+    heard = [(r.row["rule"], r.row["state"], r.row["model"]) for r in monitor.received]
+    assert heard == [
+        ("drift", "opened", "assistant"),
+        ("heartbeat", "opened", "*"),
+        ("heartbeat", "confirmed", "*"),
+        ("heartbeat", "resolved", "*"),
+    ]
