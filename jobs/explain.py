@@ -37,7 +37,7 @@ def read_story(tables: DeltaTables, wanted: str) -> Story:
     Raises:
         SettingsError: if no incident and no alert is named so, or several are.
     """
-    mine = find_incident(tables, wanted)
+    mine = find_incident(tables, wanted, ("alerts", "pipeline_alerts"))
     incident = mine[0]["incident_id"]
     first = mine[0]
     ids = {row["alert_id"] for row in mine}
