@@ -19,18 +19,27 @@ BETWEEN = "    "
 """Longer than the gap that a hint allows between digits; and a long word ends at a space."""
 
 
-def with_keys(texts: Column, maps: Sequence[str]) -> Column:
+def keys_may_match(maps: Sequence[str]) -> Column:
+    """Whether one of the keys may have to be masked; never null.
+
+    Args:
+        maps: the columns of maps with texts as keys; a map may be null.
+    """
+    together = F.concat_ws(BETWEEN, *(F.map_keys(F.col(name)) for name in maps))
+    return together.rlike(spelt_out(SIGNS)) & together.rlike(spelt_out(HINTS))
+
+
+def with_keys(texts: Column, maps: Sequence[str], may_match: Column) -> Column:
     """An array of texts, and after them the keys of the maps, where one of these may have to be masked.
 
     Args:
         texts: a column of an array.
-        maps: the columns of maps with texts as keys; a map may be null.
+        maps: as above.
+        may_match: a column of :func:`keys_may_match`.
     """
-    keys = [F.map_keys(F.col(name)) for name in maps]
-    together = F.concat_ws(BETWEEN, *keys)
-    may_match = together.rlike(spelt_out(SIGNS)) & together.rlike(spelt_out(HINTS))
     no_keys = F.array().cast("array<string>")
-    return F.when(may_match, F.concat(texts, *(F.coalesce(some, no_keys) for some in keys))).otherwise(texts)
+    keys = (F.coalesce(F.map_keys(F.col(name)), no_keys) for name in maps)
+    return F.when(may_match, F.concat(texts, *keys)).otherwise(texts)
 
 
 def renamed(maps: Sequence[str], place: int, texts: str, count: int, named: Collection[str]) -> Column:
@@ -39,7 +48,7 @@ def renamed(maps: Sequence[str], place: int, texts: str, count: int, named: Coll
     Args:
         maps: their columns.
         place: which of them.
-        texts: the column of the array, masked.
+        texts: the column of the array, masked; null where nothing was to be masked.
         count: how many texts it has besides keys.
         named: keys that stay as they are.
     """
@@ -58,4 +67,6 @@ def renamed(maps: Sequence[str], place: int, texts: str, count: int, named: Coll
     whole = f"map_from_entries(transform({once}, e -> struct(e.name, e.value)))"
     made = f"transform(transform(array({by_name}), some -> {numbered}), some -> {whole})[0]"
     anew = f"transform(array({keys}), keys -> CASE WHEN keys = map_keys({column}) THEN {column} ELSE {made} END)[0]"
-    return F.expr(f"CASE WHEN {column} IS NULL OR size({texts}) = {count} THEN {column} ELSE {anew} END")
+    return F.expr(
+        f"CASE WHEN {column} IS NULL OR {texts} IS NULL OR size({texts}) = {count} THEN {column} ELSE {anew} END"
+    )

@@ -21,26 +21,31 @@ def masked(column: Column) -> Column:
     signs, and then only those whose hint it holds, and whose family's. ``column`` stands in both branches, so give this
     a plain column, not a long expression.
     """
-    return F.when(_may_match(column), _by_rules(column)).otherwise(column)
+    return F.when(may_match(column), by_rules(column)).otherwise(column)
 
 
-def _may_match(column: Column) -> Column:
+def may_match(column: Column) -> Column:
+    """Whether a text holds one of the signs, without which no rule changes it; null for null."""
     return (F.octet_length(column) >= MIN_BYTES) & column.rlike(spelt_out(SIGNS))
 
 
-def masked_identifier(column: Column) -> Column:
-    """Mask a column of ids; the same as ``mask_identifier``. Few ids get as far as the rules."""
-    done = _let(_by_rules(column), lambda text: F.when(text == column, text).otherwise(_marked(text, column)))
-    needs_rules = ~column.rlike(spelt_out(f"^{UUID}\\z")) & _may_match(column)
-    return F.when(needs_rules, done).otherwise(column)
+def by_rules(text: Column) -> Column:
+    """``masked`` of a text that may match; null stays null."""
+    return reduce(lambda column, family: _let(column, _by_family(family)), FAMILIES, text)
+
+
+def identifier_may_match(column: Column) -> Column:
+    """Whether an id may have to be masked; few do. Null for null."""
+    return ~column.rlike(spelt_out(f"^{UUID}\\z")) & may_match(column)
+
+
+def identifier_by_rules(column: Column) -> Column:
+    """Mask an id that may have to be; the same as ``mask_identifier``."""
+    return _let(by_rules(column), lambda text: F.when(text == column, text).otherwise(_marked(text, column)))
 
 
 def _marked(masked_id: Column, column: Column) -> Column:
     return F.concat(masked_id, F.lit("#"), F.substring(F.sha2(column.cast("binary"), 256), 1, IDENTIFIER_DIGITS))
-
-
-def _by_rules(text: Column) -> Column:
-    return reduce(lambda column, family: _let(column, _by_family(family)), FAMILIES, text)
 
 
 def _by_family(family: RuleFamily) -> Callable[[Column], Column]:

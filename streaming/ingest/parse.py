@@ -16,7 +16,7 @@ from pegel.schemas.events import CONTRACT, FEEDBACK, PREDICTION, EventContract
 from pegel.schemas.partials import BACKFILL_HUB
 from pegel.streaming.ingest.checks import RECORD
 from pegel.streaming.ingest.contract import REASON, ContractSql
-from pegel.streaming.ingest.privacy import TOGETHER, check_key, privacy_steps
+from pegel.streaming.ingest.privacy import BETWEEN, check_key, privacy_steps
 
 __all__ = ["DEFERRED", "FEEDBACK", "PREDICTION", "REASON", "RECORD", "SOURCE", "Parser"]
 
@@ -86,4 +86,4 @@ def masked_by(steps: Sequence[Mapping[str, Column]], rows: DataFrame) -> DataFra
     """The rows of parsed events, with what :func:`~pegel.streaming.ingest.privacy.privacy_steps` replaces."""
     for columns in steps:
         rows = rows.withColumns(dict(columns))
-    return rows.drop(*TOGETHER)
+    return rows.drop(*(name for name in rows.columns if name.startswith(BETWEEN)))

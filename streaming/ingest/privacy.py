@@ -5,15 +5,17 @@ show it. Spark's ``java_method`` reads it in the JVM that hashes, from that JVM'
 variable. The hash itself is commons-codec's, which every Spark brings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.conf.masking_settings import CONTENT, IDENTIFIERS, MAPS, TEXTS, FieldAction, MaskingSettings
 from pegel.errors import SettingsError
-from pegel.streaming.masked_keys import renamed, with_keys
-from pegel.streaming.masking import masked, masked_identifier
+from pegel.streaming.masked_keys import keys_may_match, renamed, with_keys
+from pegel.streaming.masking import by_rules, identifier_by_rules, identifier_may_match, masked, may_match
 from pegel.streaming.profile.column_sql import words_of
 
 MIN_KEY_CHARACTERS = 32
@@ -40,7 +42,7 @@ def check_key(settings: MaskingSettings) -> None:
 def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
     """The columns that replace those of the parsed frame, step by step; a column stands once in a step.
 
-    :data:`TOGETHER` are columns of their own, which nobody needs afterwards.
+    Columns whose name begins with :data:`BETWEEN` are needed between the steps only.
     """
     hidden = {name: settings.action(name) for name in CONTENT if settings.action(name) in _ENDS}
     # The lengths are those of the masked text, whatever is stored in the end: so they do not change with the setting.
@@ -52,12 +54,20 @@ def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
         texts.append("body")
     else:
         columns["body"] = F.lit(None).cast("string")
+    # Most texts hold nothing, which compiled code finds out; the rules are interpreted, and slow to begin with.
+    asked = [*((one, may_match) for one in texts), *((one, identifier_may_match) for one in ids)]
+    columns_of = {one: _COLUMN.get(one, one) for one, _ in asked}
+    may = {_may(one): F.coalesce(is_asked(F.col(columns_of[one])), F.lit(False)) for one, is_asked in asked}
+    may[_KEYS] = keys_may_match(_MAPS)
     # The rules are a hundred expressions, and each micro-batch plans them anew: so they stand there once for all texts.
-    columns[TOGETHER[0]] = F.transform(with_keys(_array(texts), _MAPS), masked)
+    wanted = {one: F.when(F.col(_may(one)), F.col(column)) for one, column in columns_of.items()}
+    texts_and_keys = with_keys(F.array(*(wanted[one] for one in texts)).cast("array<string>"), _MAPS, F.col(_KEYS))
+    together = {TOGETHER[0]: F.when(_any([_KEYS, *map(_may, texts)]), F.transform(texts_and_keys, by_rules))}
     if ids:
-        columns[TOGETHER[1]] = F.transform(_array(ids), masked_identifier)
+        masked_ids = F.transform(F.array(*(wanted[one] for one in ids)), identifier_by_rules)
+        together[TOGETHER[1]] = F.when(_any(map(_may, ids)), masked_ids)
     apart = {
-        _COLUMN.get(one, one): F.col(name).getItem(place)
+        columns_of[one]: F.when(F.col(_may(one)), F.col(name).getItem(place)).otherwise(F.col(columns_of[one]))
         for name, names in zip(TOGETHER, (texts, ids), strict=True)
         for place, one in enumerate(names)
     }
@@ -65,11 +75,13 @@ def privacy_steps(settings: MaskingSettings) -> list[Mapping[str, Column]]:
     apart |= {one: renamed(_MAPS, place, TOGETHER[0], len(texts), named) for place, one in enumerate(_MAPS)}
     rest = {f"{name}_{unit}": _length(name, unit, counted=name in hidden) for name in _COUNTED for unit in _UNITS}
     rest |= {name: _map(name, settings) for name in MAPS}
-    steps: list[Mapping[str, Column]] = [columns, apart, rest]
+    steps: list[Mapping[str, Column]] = [columns, may, together, apart, rest]
     return [*steps, {name: _text(name, action, settings) for name, action in hidden.items()}] if hidden else steps
 
 
-TOGETHER = ("masked_texts", "masked_ids")
+BETWEEN = "privacy_"
+TOGETHER = (f"{BETWEEN}texts", f"{BETWEEN}ids")
+_KEYS = f"{BETWEEN}keys"
 _MAPS = (*MAPS, "probabilities")
 _ENDS = ("drop", "keyed_hash")
 _COUNTED = ("input", "output")
@@ -83,8 +95,13 @@ def _length(name: str, unit: str, *, counted: bool) -> Column:
     return F.expr(words_of(name)) if unit == "words" else F.char_length(F.col(name))
 
 
-def _array(names: Sequence[str]) -> Column:
-    return F.array(*(F.col(_COLUMN.get(one, one)) for one in names)).cast("array<string>")
+def _may(name: str) -> str:
+    """The column that says whether the field may hold something to be masked."""
+    return f"{BETWEEN}{_COLUMN.get(name, name)}"
+
+
+def _any(names: Iterable[str]) -> Column:
+    return reduce(or_, map(F.col, names))
 
 
 def _text(name: str, action: FieldAction, settings: MaskingSettings) -> Column:
@@ -105,7 +122,12 @@ def _map(name: str, settings: MaskingSettings) -> Column:
     column = F.col(name)
     if dropped:
         column = F.map_filter(column, lambda key, _: ~key.isin(dropped))
-    return F.transform_values(column, value_of)
+    whole = F.transform_values(column, value_of)
+    if named or rest != "mask":
+        return whole
+    # Nearly all values hold nothing either. What stands between two of them makes no sign of them.
+    together = F.array_join(F.map_values(column), " x ")
+    return F.when(may_match(together), whole).otherwise(column)
 
 
 def _done(value: Column, action: FieldAction, settings: MaskingSettings) -> Column:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pyspark.sql.functions import array, col, lit, transform
 
 from pegel.schemas.masking import mask, mask_keys
-from pegel.streaming.masked_keys import renamed, with_keys
+from pegel.streaming.masked_keys import keys_may_match, renamed, with_keys
 from pegel.streaming.masking import masked
 
 pytestmark = pytest.mark.spark
@@ -62,14 +62,14 @@ def test_keys_of_maps_are_masked_as_mask_keys_does_it(spark):
     rows = [(i, *pair) for i, pair in enumerate(pairs)]
     frame = spark.createDataFrame(rows, "i int, first map<string,bigint>, second map<string,bigint>")
     maps = ("first", "second")
-    texts = transform(with_keys(array(lit("a text")), maps), masked)
+    texts = transform(with_keys(array(lit("a text")), maps, keys_may_match(maps)), masked)
     frame = frame.withColumn("texts", texts).select("i", *(renamed(maps, n, "texts", 1, NAMED) for n in range(2)))
     found = [list(row[1:]) for row in sorted(frame.collect())]
     wanted = [[one and mask_keys(one, NAMED) for one in pair] for pair in pairs]
     assert [case for case in zip(pairs, wanted, found, strict=True) if case[1] != case[2]] == []
     assert found[-2] == [{"[email]": 1, "[email]#2": 3}, None]
     assert sum(found[-1][0].values()) == sum(range(5_000))
-    assert sum(pair[0] != one[0] for pair, one in zip(pairs, found, strict=True)) > 100
+    assert sum(pair[0] != one[0] for pair, one in zip(pairs, found, strict=True)) > 40
 
 
 def masked_by_spark(spark, texts):
