@@ -12,6 +12,7 @@ from typing import Any
 from pegel.alerts.diagnosis_message import cause_in_words, finding_in_words
 from pegel.alerts.message import plain
 from pegel.schemas.diagnosis import Cause, FindingKind, finding_from_row
+from pegel.schemas.metric_names import ACCURACY
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import AlertState
 
@@ -36,6 +37,7 @@ class Story:
     Attributes:
         alerts: its transitions, at least one, in any order.
         blocks: of its model and version, closed in the micro-batch that opened it.
+        windows: likewise those whose accuracy was judged in it, as rows of ``metrics``.
         batches: of its evidence.
         gaps: found in the micro-batches of its evidence.
         deliveries: of its alerts.
@@ -52,6 +54,7 @@ class Story:
     calls: Rows = ()
     retrainings: Rows = ()
     promotions: Rows = ()
+    windows: Rows = ()
 
 
 def explain(story: Story) -> str:
@@ -68,7 +71,7 @@ def explain(story: Story) -> str:
         "",
         *_evidence(told, last),
         *_diagnosis(ordered),
-        *_contributions(story.blocks),
+        *_contributions(story.blocks, story.windows),
         *_data(story.batches, story.gaps),
         "What was done",
         *(f"  {_time(at)}  {what}" for at, what in sorted(_deeds(ordered, story), key=lambda deed: deed[0])),
@@ -113,10 +116,11 @@ def _diagnosis(ordered: Rows) -> list[str]:
     return [f"Diagnosis: {_plain(cause)}{words}", *findings, *called, ""]
 
 
-def _contributions(blocks: Rows) -> list[str]:
+def _contributions(blocks: Rows, windows: Rows) -> list[str]:
     """Every column and rate of every segment that rang in the block that opened it, the loudest first."""
     # Rows of older versions have no rates.
     judged = [(block, v) for block in blocks for v in (*block["verdicts"], *(block.get("rates") or ()))]
+    judged += [(window, window["judged"] | {"column": ACCURACY}) for window in windows]
     heard = [(block, verdict) for block, verdict in judged if verdict["rang"]]
     if not heard:
         return []
@@ -131,6 +135,9 @@ def _contributions(blocks: Rows) -> list[str]:
 
 
 def _how(verdict: Row) -> str:
+    if "label_completeness" in verdict:
+        least = f"{_number(1 - verdict['hits'] / verdict['n'])} where at least {_number(1 - verdict['bound'])}"
+        return f"{least} is harmless, {verdict['label_completeness']:.0%} labelled"
     if "bound" in verdict:
         return f"{_number(verdict['hits'] / verdict['n'])} where at most {_number(verdict['bound'])} is harmless"
     return _plain(verdict["direction"] or "shares")

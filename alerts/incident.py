@@ -2,14 +2,22 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from pegel.schemas.metric_names import RATES
+from pegel.schemas.metric_names import ACCURACY, QUALITY, RATES
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import Action, AlertState, Rule, RuleKind
-from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, Evidence, RateVerdict, Verdict
+from pegel.schemas.verdicts import (
+    AccuracyVerdict,
+    BlockVerdict,
+    ColumnVerdict,
+    Evidence,
+    RateVerdict,
+    Verdict,
+    WindowVerdict,
+)
 
 PIPELINE = "*"
 """Stands for the model in incidents about the pipeline itself."""
@@ -18,6 +26,9 @@ PROVEN = "proven"
 """The last good state of a retraining, see the table ``retrainings``."""
 
 Row = dict[str, Any]
+
+Judgement = BlockVerdict | WindowVerdict
+"""What rules about a model hear: blocks, or for a rule about quality windows whose labels have come."""
 
 
 @dataclass(slots=True)
@@ -71,12 +82,12 @@ class Incident:
     @property
     def evidence(self) -> Evidence:
         """What final windows have to confirm or retract."""
-        columns, rates = ((), self.columns) if self.rule.kind is RuleKind.RATE else (self.columns, ())
+        columns, rates = (self.columns, ()) if self.rule.kind is RuleKind.DRIFT else ((), self.columns)
         where = self.model, self.version, self.segment
         return Evidence(self.incident_id, *where, columns, self.windows, rates, self.first_batch_id)
 
-    def hear_blocks(self, blocks: Sequence[BlockVerdict]) -> None:
-        """Count quiet blocks, one micro-batch at a time.
+    def hear_blocks(self, blocks: Sequence[Judgement]) -> None:
+        """Count quiet blocks, one micro-batch at a time; for a rule about quality, quiet judged windows.
 
         Only the newest version counts: what an older one still says is history. A ring in any segment starts the count
         again; only blocks of all traffic add to it, since a small segment may never close another block.
@@ -126,9 +137,11 @@ def alert_key(incident_id: str, sequence: int) -> str:
     return hashlib.sha256(f"{incident_id}|{sequence}".encode()).hexdigest()[:32]
 
 
-def rings_in(rule: Rule, block: BlockVerdict) -> tuple[Verdict, ...]:
-    """What of a block rings for a rule: its columns, or its rates."""
-    return rings(rule, block.rates if rule.kind is RuleKind.RATE else block.columns)
+def rings_in(rule: Rule, judged: Judgement) -> tuple[Verdict, ...]:
+    """What of a block or of a judged window rings for a rule: its columns, or its rates."""
+    if rule.kind is RuleKind.DRIFT and isinstance(judged, BlockVerdict):
+        return rings(rule, judged.columns)
+    return rings(rule, judged.rates)
 
 
 def rings(rule: Rule, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
@@ -173,6 +186,23 @@ def verdict_from_block(row: Mapping[str, Any]) -> BlockVerdict:
     )
 
 
+def verdict_from_window(row: Mapping[str, Any]) -> WindowVerdict:
+    """What incidents need of a row of ``metrics`` about a judged window."""
+    names = {field.name for field in fields(AccuracyVerdict)} & row["judged"].keys()
+    verdict = AccuracyVerdict(column=ACCURACY, **{name: row["judged"][name] for name in names})
+    return WindowVerdict(
+        row["model"],
+        row["version"],
+        row["segment"],
+        row["window_start"],
+        row["window_s"],
+        row["judged"]["first_batch_id"],
+        row["batch_id"],
+        row["baseline_id"],
+        (verdict,),
+    )
+
+
 def incident_from_rows(rows: Sequence[Mapping[str, Any]], rule: Rule | None) -> Incident:
     """Rebuild an incident from all its rows of ``alerts``.
 
@@ -206,7 +236,8 @@ def incident_from_rows(rows: Sequence[Mapping[str, Any]], rule: Rule | None) -> 
 
 
 def _rule_from_row(row: Mapping[str, Any]) -> Rule:
-    # No row says its rule's kind; only a rate rings for a rule about rates.
+    # No row says its rule's kind; only a rate rings for a rule about rates, and only quality for one about that.
     kind = RuleKind.RATE if row["column"] in RATES else RuleKind.DRIFT
+    kind = RuleKind.QUALITY if row["column"] in QUALITY else kind
     kind = RuleKind.CONSERVATION if row["model"] == PIPELINE else kind
     return Rule(row["rule"], kind, "*", 0.0, row["severity"], Action(row["action"]), row["runbook"])

@@ -13,6 +13,7 @@ from pegel.alerts.conclusion import NOT_DIAGNOSED, conclude
 from pegel.alerts.incident import (
     PROVEN,
     Incident,
+    Judgement,
     Row,
     alert_key,
     incident_from_rows,
@@ -21,14 +22,15 @@ from pegel.alerts.incident import (
     rings,
     rings_in,
     verdict_from_block,
+    verdict_from_window,
     version_order,
 )
 from pegel.alerts.pipeline_incidents import PipelineIncidents, holding_back, is_of_pipeline, spoilt_by
 from pegel.schemas.diagnosis import Symptoms
 from pegel.schemas.health import BatchHealth
 from pegel.schemas.partials import ALL
-from pegel.schemas.policy import BESIDE_KINDS, PIPELINE_KINDS, Action, AlertState, Policy, Rule
-from pegel.schemas.verdicts import BatchFacts, BlockVerdict, Evidence, RateVerdict, Verdict
+from pegel.schemas.policy import BESIDE_KINDS, PIPELINE_KINDS, Action, AlertState, Policy, Rule, RuleKind
+from pegel.schemas.verdicts import BatchFacts, BlockVerdict, Evidence, RateVerdict, Verdict, WindowVerdict
 
 Judged = Mapping[str, tuple[Verdict, ...] | None]
 """Incident -> the verdicts on its final windows; None, or not there, while they are not final."""
@@ -66,7 +68,7 @@ class Incidents:
 
     def advance(
         self,
-        verdicts: Sequence[BlockVerdict],
+        verdicts: Sequence[Judgement],
         judged: Judged,
         retrainings: Mapping[str, str],
         facts: BatchFacts,
@@ -75,7 +77,8 @@ class Incidents:
         """Decide one micro-batch.
 
         Args:
-            verdicts: the blocks that closed in it.
+            verdicts: the blocks that closed in it, and the windows whose accuracy was judged in it, those of a key in
+                the order of event time.
             judged: for unconfirmed incidents, the verdicts on their final windows.
             retrainings: incident -> the latest state of its retraining.
             facts: the micro-batch itself.
@@ -94,12 +97,12 @@ class Incidents:
         joined = retracted | set(self._unresolved)
         for incident in self.unresolved:
             if not is_of_pipeline(incident):
-                incident.hear_blocks(verdicts)
+                incident.hear_blocks(_about(incident.rule, verdicts))
                 rows += self._end(incident, retrainings.get(incident.incident_id), facts)
         for rule in self._policy.rules:
             if rule.kind not in PIPELINE_KINDS | BESIDE_KINDS:
-                mine = [block for block in verdicts if (block.model, rule.name) not in joined]
-                rows += self._open(rule, mine, facts)
+                heard = [one for one in _about(rule, verdicts) if (one.model, rule.name) not in joined]
+                rows += self._open(rule, heard, facts)
         return rows
 
     def restore(
@@ -108,6 +111,7 @@ class Incidents:
         block_rows: Iterable[Mapping[str, Any]],
         conserved: Mapping[int, bool] | None = None,
         past: Iterable[BatchHealth] = (),
+        window_rows: Iterable[Mapping[str, Any]] = (),
     ) -> None:
         """Replace the state by what the tables say before a micro-batch.
 
@@ -120,6 +124,7 @@ class Incidents:
             block_rows: rows of ``blocks`` of the models with an unresolved incident, from its first row on.
             conserved: micro-batch -> whether it was conserved, from the first row of an open pipeline incident on.
             past: the last micro-batches, see :data:`pegel.schemas.health.REMEMBERED`.
+            window_rows: rows of ``metrics`` about judged windows, from the first row of an open incident on.
         """
         self._pipeline.restore(past)
         by_incident: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -128,6 +133,9 @@ class Incidents:
         by_batch: dict[int, list[BlockVerdict]] = defaultdict(list)
         for row in block_rows:
             by_batch[row["batch_id"]].append(verdict_from_block(row))
+        windows: dict[int, list[WindowVerdict]] = defaultdict(list)
+        for row in window_rows:
+            windows[row["batch_id"]].append(verdict_from_window(row))
         known = {rule.name: rule for rule in self._policy.rules}
         self._unresolved = {}
         for rows in by_incident.values():
@@ -135,7 +143,8 @@ class Incidents:
             if incident.state in (AlertState.RETRACTED, AlertState.RESOLVED):
                 continue
             self._unresolved[incident.model, incident.rule.name] = incident
-            _hear_again(incident, by_batch, conserved or {})
+            about_quality = incident.rule.kind is RuleKind.QUALITY
+            _hear_again(incident, windows if about_quality else by_batch, conserved or {})
 
     def _settle(
         self, incident: Incident, judged: tuple[Verdict, ...] | None, facts: BatchFacts, symptoms_of: SymptomsOf
@@ -167,10 +176,14 @@ class Incidents:
         words = message.resolved(incident, proven=retraining == PROVEN)
         return [self._row(incident, AlertState.RESOLVED, facts, words)]
 
-    def _open(self, rule: Rule, verdicts: Sequence[BlockVerdict], facts: BatchFacts) -> list[Row]:
-        heard: dict[str, list[BlockVerdict]] = defaultdict(list)
+    def _open(self, rule: Rule, verdicts: Sequence[Judgement], facts: BatchFacts) -> list[Row]:
+        heard: dict[str, list[Judgement]] = defaultdict(list)
+        keys = set()
         for verdict in verdicts:
-            if rings_in(rule, verdict):
+            # Many windows of a key may be judged at once; its first ring is nearest to the onset.
+            key = (verdict.model, verdict.version, verdict.segment)
+            if key not in keys and rings_in(rule, verdict):
+                keys.add(key)
                 heard[verdict.model].append(verdict)
         rows = []
         for model in sorted(heard):
@@ -278,9 +291,15 @@ class Incidents:
         }
 
 
-def _incident_of(rule: Rule, block: BlockVerdict, found: Sequence[Verdict], batch_id: int) -> Incident:
+def _about(rule: Rule, verdicts: Sequence[Judgement]) -> list[Judgement]:
+    """What a rule hears: of quality it is told by windows, of all else by blocks."""
+    heard = WindowVerdict if rule.kind is RuleKind.QUALITY else BlockVerdict
+    return [one for one in verdicts if isinstance(one, heard)]
+
+
+def _incident_of(rule: Rule, block: Judgement, found: Sequence[Verdict], batch_id: int) -> Incident:
     # A rate has an onset of its own; the columns of a block share that of the loudest.
-    onset = found[0] if isinstance(found[0], RateVerdict) else block
+    onset = next(one for one in (found[0], block) if isinstance(one, RateVerdict | BlockVerdict))
     pooled = onset.pooled_first_batch_id
     return Incident(
         incident_id=incident_key(block.model, rule.name, batch_id),
@@ -300,15 +319,13 @@ def _incident_of(rule: Rule, block: BlockVerdict, found: Sequence[Verdict], batc
     )
 
 
-def _weight(rule: Rule, block: BlockVerdict) -> tuple[tuple[int, int, str], bool, float, str, int]:
+def _weight(rule: Rule, block: Judgement) -> tuple[tuple[int, int, str], bool, float, str]:
     """Which block an incident is told by: of the newest version, of all traffic if that rang, else the loudest."""
     loudest = rings_in(rule, block)[0]
-    return version_order(block.version), block.segment == ALL, loudness(loudest), block.segment, block.block_no
+    return version_order(block.version), block.segment == ALL, loudness(loudest), block.segment
 
 
-def _hear_again(
-    incident: Incident, blocks: Mapping[int, Sequence[BlockVerdict]], conserved: Mapping[int, bool]
-) -> None:
+def _hear_again(incident: Incident, blocks: Mapping[int, Sequence[Judgement]], conserved: Mapping[int, bool]) -> None:
     if is_of_pipeline(incident):
         for batch_id in sorted(batch_id for batch_id in conserved if batch_id > incident.opened_in):
             incident.hear_counts(conserved[batch_id])

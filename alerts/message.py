@@ -10,7 +10,7 @@ from datetime import datetime
 from pegel.alerts.incident import Incident
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import Action, RuleKind
-from pegel.schemas.verdicts import RateVerdict, Verdict
+from pegel.schemas.verdicts import AccuracyVerdict, RateVerdict, Verdict
 
 _DIRECTIONS = {
     "location": "its centre moved",
@@ -40,7 +40,8 @@ def confirmed(
     incident: Incident, loudest: Verdict, action: Action, quiet_blocks: int, diagnosis: str = ""
 ) -> tuple[str, str]:
     """Title and message of an incident that the final windows confirmed; the diagnosis is told in sentences."""
-    closes = f"The incident closes by itself after {quiet_blocks} quiet blocks in a row"
+    units = "labelled windows" if incident.rule.kind is RuleKind.QUALITY else "blocks"
+    closes = f"The incident closes by itself after {quiet_blocks} quiet {units} in a row"
     if action is Action.RETRAIN:
         after = f"A retraining {_STARTS}. {closes}, once the new model has proven itself."
     elif incident.rule.action is Action.RETRAIN and not incident.calibrated:
@@ -55,10 +56,9 @@ def confirmed(
 
 def retracted(incident: Incident) -> tuple[str, str]:
     """Title and message of an incident that the final windows do not show."""
-    why = "late events have filled them up. There is nothing to do."
-    if incident.rule.kind is RuleKind.RATE:
-        why = "over them as a whole it is too small to matter. If this comes again, look at the rates of the blocks."
-    shown = f"what a block showed for {listed(incident.columns)}"
+    why, shown = _retractions(incident.rule.kind), f"what a block showed for {listed(incident.columns)}"
+    if incident.rule.kind is RuleKind.QUALITY:
+        shown = "the loss of accuracy that their first labels showed"
     return (
         f"{_kind(incident)} in {_version(incident)} retracted",
         f"The final windows of {_where(incident)} do not show {shown}: {why}",
@@ -67,7 +67,8 @@ def retracted(incident: Incident) -> tuple[str, str]:
 
 def resolved(incident: Incident, *, proven: bool) -> tuple[str, str]:
     """Title and message of an incident that is over."""
-    how = f"{incident.quiet} blocks in a row of version {plain(incident.newest)} were quiet"
+    units = "labelled windows" if incident.rule.kind is RuleKind.QUALITY else "blocks"
+    how = f"{incident.quiet} {units} in a row of version {plain(incident.newest)} were quiet"
     proof = ", and the retrained model has proven itself" if proven else ""
     return (
         f"{_kind(incident)} in {plain(incident.model)} is over",
@@ -96,10 +97,20 @@ def conserved_again(incident: Incident) -> tuple[str, str]:
 
 
 def _kind(incident: Incident) -> str:
-    return "A raised rate" if incident.rule.kind is RuleKind.RATE else "Drift"
+    return {RuleKind.RATE: "A raised rate", RuleKind.QUALITY: "A loss of accuracy"}.get(incident.rule.kind, "Drift")
+
+
+def _retractions(kind: RuleKind) -> str:
+    if kind is RuleKind.QUALITY:
+        return "labels that came since, or were corrected, have changed it. There is nothing to do."
+    if kind is RuleKind.RATE:
+        return "over them as a whole it is too small to matter. If this comes again, look at the rates of the blocks."
+    return "late events have filled them up. There is nothing to do."
 
 
 def _what(incident: Incident, loudest: Verdict) -> str:
+    if isinstance(loudest, AccuracyVerdict):
+        return _what_accuracy(incident, loudest)
     if isinstance(loudest, RateVerdict):
         return _what_rate(incident, loudest)
     direction = _DIRECTIONS.get(loudest.direction, "the shares of its categories moved")
@@ -121,6 +132,18 @@ def _what_rate(incident: Incident, rate: RateVerdict) -> str:
         f"{incident.baseline_id or 'of this version'} has {rate.baseline_hits / rate.baseline_n:.3g} of n = "
         f"{rate.baseline_n} and allows at most {rate.bound:.3g}; the shift is {rate.effect:.3g} standard deviations."
         f"{others}"
+    )
+
+
+def _what_accuracy(incident: Incident, found: AccuracyVerdict) -> str:
+    right = found.n - found.hits
+    return (
+        f"The accuracy of {_where(incident)} is {right / found.n:.3g} over n = {found.n} labelled events (95 % "
+        f"interval {1 - found.upper:.3g} to {1 - found.lower:.3g}), since {moment(incident.since)}; "
+        f"{found.label_completeness:.0%} of the events of these windows have a label. The baseline "
+        f"{incident.baseline_id or 'of this version'} has {1 - found.baseline_hits / found.baseline_n:.3g} of n = "
+        f"{found.baseline_n} and allows no less than {1 - found.bound:.3g}; the shift is {found.effect:.3g} standard "
+        "deviations."
     )
 
 

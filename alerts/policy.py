@@ -11,6 +11,9 @@ from pegel.errors import SettingsError
 from pegel.schemas import metric_names
 from pegel.schemas.policy import BESIDE_KINDS, PIPELINE_KINDS, Action, DiagnosisPolicy, Policy, Rule, RuleKind
 
+_JUDGED = {RuleKind.RATE: metric_names.RATES, RuleKind.QUALITY: metric_names.QUALITY}
+"""What a rule of these kinds may name as its columns."""
+
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 
@@ -86,10 +89,11 @@ class _PolicyInFile(BaseModel):
         for rule in rules:
             if rule.kind in PIPELINE_KINDS | BESIDE_KINDS:
                 _refuse_pipeline(rule)
-            if rule.kind is RuleKind.RATE:
-                _refuse_rates(rule)
-            elif rule.columns != "*" and set(rule.columns) & set(metric_names.RATES):
-                msg = f"the rule {rule.name!r} names a rate, which only a rule of kind rate hears of"
+            if rule.kind in _JUDGED:
+                _refuse_rates(rule, _JUDGED[rule.kind])
+            elif rule.columns != "*" and (named := set(rule.columns) & set(metric_names.RATES + metric_names.QUALITY)):
+                kind = "rate" if named & set(metric_names.RATES) else "quality"
+                msg = f"the rule {rule.name!r} names a rate, which only a rule of kind {kind} hears of"
                 raise ValueError(msg)
         return rules
 
@@ -109,18 +113,16 @@ def _refuse_pipeline(rule: _RuleInFile) -> None:
         raise ValueError(msg)
 
 
-def _refuse_rates(rule: _RuleInFile) -> None:
-    if rule.action is Action.RETRAIN:
+def _refuse_rates(rule: _RuleInFile, known: tuple[str, ...]) -> None:
+    if rule.kind is RuleKind.RATE and rule.action is Action.RETRAIN:
         msg = f"no retraining mends calls that fail or break off; the rule {rule.name!r} of kind rate must ask for none"
         raise ValueError(msg)
     if rule.minimum_effect > math.pi:
         msg = f"the minimum_effect of the rule {rule.name!r} is Cohen's h, which is never larger than 3.14"
         raise ValueError(msg)
-    unknown = sorted(set(rule.columns) - set(metric_names.RATES)) if rule.columns != "*" else []
+    unknown = sorted(set(rule.columns) - set(known)) if rule.columns != "*" else []
     if unknown:
-        msg = (
-            f"{unknown[0]!r} is no rate that is judged; the columns of a rule of kind rate are of {metric_names.RATES}"
-        )
+        msg = f"{unknown[0]!r} is no rate that is judged; the columns of a rule of kind {rule.kind} are of {known}"
         raise ValueError(msg)
 
 

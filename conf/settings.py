@@ -130,7 +130,18 @@ class WatchSettings(_Section):
     """From so many blocks without drift a key learns how much its blocks differ; until then it is uncalibrated."""
     learn_hours: float = Field(default=96.0, ge=0)
     """They span at least so long: by default four days, so that the rhythm of the day is among what is learned."""
+    accuracy_window_seconds: int = Field(default=60, gt=0)
+    """Of windows so long the accuracy is judged, each once, in the order of event time. They are reported, too."""
+    label_completeness: float = Field(default=0.5, gt=0, le=1)
+    """They are judged once so large a share of the events, of the oldest windows together, has a label."""
+    label_wait_hours: float = Field(default=24.0, gt=0)
+    """So long after its end a window is judged by the labels that it has; without any it never is."""
     policy: str = "policy.yml"
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths of all windows that are reported, in seconds, ascending."""
+        return tuple(sorted({*self.window_seconds, self.accuracy_window_seconds}))
 
 
 class MlflowSettings(_Section):
@@ -309,9 +320,9 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
-        if any(seconds % self.ingest.window_seconds for seconds in self.watch.window_seconds):
+        if any(seconds % self.ingest.window_seconds for seconds in self.watch.lengths):
             msg = (
-                f"watch.window_seconds {self.watch.window_seconds} must be multiples of "
+                f"watch.window_seconds and accuracy_window_seconds {self.watch.lengths} must be multiples of "
                 f"ingest.window_seconds {self.ingest.window_seconds}, since longer windows are sums of the base windows"
             )
             raise ValueError(msg)

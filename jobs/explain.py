@@ -7,6 +7,7 @@ from typing import Any
 from pegel.alerts.explanation import Story, explain
 from pegel.jobs.wiring.alert_lookup import find_incident
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
+from pegel.streaming.watch.history import History
 from pegel.tables.access import open_tables
 from pegel.tables.delta import DeltaTables
 
@@ -47,7 +48,7 @@ def read_story(tables: DeltaTables, wanted: str) -> Story:
     opened = f"SELECT model, version, segment, verdicts{rates} FROM t WHERE batch_id = {first['batch_id']:d}"
     return Story(
         mine,
-        [r for r in tables.read("blocks", opened) if (r["model"], r["version"]) == (first["model"], first["version"])],
+        _of_version(first, tables.read("blocks", opened)),
         tables.read("batches", within),
         tables.read("gaps", within),
         [row for row in tables.read("deliveries") if row["alert_id"] in ids],
@@ -55,7 +56,12 @@ def read_story(tables: DeltaTables, wanted: str) -> Story:
         _about(incident, tables.read("retrainings")),
         # A retraining promotes under its incident's id and the attempt.
         [row for row in tables.read("promotions") if row["by"].partition(":")[0] == incident],
+        _of_version(first, History(tables).judged_between(first["batch_id"], first["batch_id"] + 1)),
     )
+
+
+def _of_version(alert: Row, rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if (row["model"], row["version"]) == (alert["model"], alert["version"])]
 
 
 def _about(incident_id: str, rows: Sequence[Row]) -> list[Row]:

@@ -16,7 +16,7 @@ from pegel.lifecycle.loaded_model import LoadedModel
 from pegel.schemas import grids
 from pegel.schemas.grids import Grid, GridColumn, grid_from_row
 from pegel.schemas.model_io import Answer
-from pegel.schemas.partials import ANSWERED, CORRECT_CELLS, ERRORS, Tally, tally_to_row
+from pegel.schemas.partials import ANSWERED, CORRECT, CORRECT_CELLS, ERRORS, LABELLED, Tally, tally_to_row
 from pegel.streaming.statistics.counting import count, learn_grid
 from pegel.tables.delta import DeltaTables
 
@@ -141,8 +141,9 @@ def make_baseline(
         version: of the model.
         grid: where the cells lie.
         values: by the columns' names, one a row.
-        right: whether the answer was right, one a row: then the baseline also says how often answers with a confidence
-            are, from which the stream estimates the accuracy without labels.
+        right: whether the answer was right, one a row: then the stream judges the accuracy of labelled windows, and
+            the baseline also says how often answers with a confidence are right, from which the stream estimates it
+            without labels.
         failed: whether there was an error instead of an answer, one a row: then the stream judges the error rate.
     """
     tally = count(values, grid)
@@ -150,6 +151,8 @@ def make_baseline(
     if right is not None and confidence is not None:
         of_right = [value for value, hit in zip(values[confidence.name], right, strict=True) if hit]
         tally.cells[CORRECT_CELLS] = count({confidence.name: of_right}, grid).cells[confidence.name]
+    if right is not None:
+        tally.counts.update({LABELLED: len(right), CORRECT: sum(right)})
     if failed is not None:
         tally.counts.update({ERRORS: sum(failed), ANSWERED: len(failed) - sum(failed)})
     content = json.dumps([model, version, grid.grid, tally_to_row(tally)], sort_keys=True)

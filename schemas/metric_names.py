@@ -12,6 +12,10 @@ UNFINISHED_RATE = "unfinished_rate"
 """Of the answers that say how they ended (``features.finish_reason``): those that were cut, withheld or refused."""
 RATES = (ERROR_RATE, UNFINISHED_RATE)
 """The rates that the stream judges against the baseline; a rule of kind ``rate`` names them as its columns."""
+QUALITY = (ACCURACY,)
+"""What is judged once labels have come; a rule of kind ``quality`` names it as its columns."""
+JUDGED_ACCURACY = "judged_accuracy"
+"""The accuracy of a window as it was when it was judged, once; ``judged`` has the verdict."""
 LATENCY = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
 """Quantiles of the time to answer: name -> share."""
 

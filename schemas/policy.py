@@ -14,6 +14,8 @@ class RuleKind(StrEnum):
     """The verdicts of the watch about columns of closed blocks."""
     RATE = "rate"
     """Its verdicts about rates that have risen above their baseline's, see ``metric_names.RATES``."""
+    QUALITY = "quality"
+    """Its verdicts about windows whose labels have come, see ``metric_names.QUALITY``."""
     CONSERVATION = "conservation"
     """Whether every event of a micro-batch was accounted for."""
     NO_DATA = "no_data"
@@ -60,7 +62,7 @@ class Rule:
     Attributes:
         name: its name; with the model it names an incident.
         kind: what it listens to.
-        columns: the columns it is about, or the rates, or ``"*"`` for all.
+        columns: the columns it is about, or the rates, or what is judged by labels, or ``"*"`` for all.
         minimum_effect: a shift below this many baseline standard deviations is too small to matter; of a rate that is
             Cohen's h, see :class:`~pegel.schemas.verdicts.RateVerdict`.
         severity: 0 (worst) to 4, as in Azure Monitor.

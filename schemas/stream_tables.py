@@ -246,6 +246,15 @@ METRICS = Table(
         Column("effect", "double", "size of the shift in baseline standard deviations"),
         Column("label_completeness", "double", "labelled events over events, 0 to 1"),
         Column("calibrated", "boolean", "whether the p-value keeps the false-alarm budget"),
+        Column(
+            "judged",
+            "struct<rang:boolean,calibrated:boolean,lag:int,n:bigint,hits:bigint,statistic:double,threshold:double,"
+            "p_value:double,effect:double,lower:double,upper:double,baseline_n:bigint,baseline_hits:bigint,bound:double,"
+            "since:timestamp,pooled_first_batch_id:bigint,label_completeness:double,events:bigint,"
+            "first_batch_id:bigint,wrong:bigint,sums:array<double>>",
+            "of judged_accuracy: what the detector said of the labels that call an answer wrong, in the windows since "
+            "the likeliest onset, and what a restart needs",
+        ),
     ),
     HOT,
 )

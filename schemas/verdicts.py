@@ -86,7 +86,45 @@ class RateVerdict:
     pooled_first_batch_id: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class AccuracyVerdict(RateVerdict):
+    """The same about the answers that labels call wrong: ``hits`` of ``n`` labelled events, window by window.
+
+    It has the column ``accuracy``; the accuracy itself is ``1 - hits / n``, and ``1 - bound`` the lowest that is taken
+    for harmless. ``lag`` counts windows.
+
+    Attributes:
+        label_completeness: labelled events over events of the same windows, 0 to 1, when they were judged.
+    """
+
+    label_completeness: float = 0.0
+
+
 Verdict = ColumnVerdict | RateVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class WindowVerdict:
+    """A final window whose labels were complete enough, or are no longer waited for; it is judged once.
+
+    Attributes:
+        window_start: of the window.
+        window_s: its length in seconds.
+        first_batch_id: first micro-batch with an event or a label of it.
+        last_batch_id: the micro-batch in which it was judged.
+        baseline_id: what it was compared with.
+        rates: the one verdict, over the windows since the likeliest onset.
+    """
+
+    model: str
+    version: str
+    segment: str
+    window_start: datetime
+    window_s: int
+    first_batch_id: int
+    last_batch_id: int
+    baseline_id: str
+    rates: tuple[AccuracyVerdict, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ class Decisions:
         )
         judged = {e.incident_id: self._watcher.judge_windows(e) for e in self._incidents.unconfirmed()}
         retrainings = self._retrainings(self._incidents.unresolved)
-        alerts = self._incidents.advance(output.blocks, judged, retrainings, facts, self._symptoms_of)
+        verdicts = [*output.blocks, *output.windows]
+        alerts = self._incidents.advance(verdicts, judged, retrainings, facts, self._symptoms_of)
         return Decided(output.block_rows, output.metric_rows, alerts)
 
     def _symptoms_of(self, evidence: Evidence) -> Symptoms | None:
@@ -112,13 +113,15 @@ class Decisions:
     def _restore_incidents(self, batch_id: int) -> None:
         alerts = self._unresolved_alerts(batch_id)
         heard: list[Row] = []
+        windows: list[Row] = []
         conserved: dict[int, bool] = {}
         if alerts:
             first = min(row["batch_id"] for row in alerts)
             within = f"SELECT * FROM t WHERE batch_id >= {first} AND batch_id < {batch_id}"
             heard = self._tables.read("blocks", within)
             conserved = dict(_conserved(self._tables.read("batches", within)))
-        self._incidents.restore(alerts, heard, conserved, past_health(self._tables, batch_id))
+            windows = self._history.judged_between(first, batch_id)
+        self._incidents.restore(alerts, heard, conserved, past_health(self._tables, batch_id), windows)
 
     def _unresolved_alerts(self, batch_id: int) -> list[Row]:
         rows = self._tables.read("alerts", f"SELECT * FROM t WHERE batch_id < {batch_id}")

@@ -23,10 +23,12 @@ def build_watcher(
     Raises:
         SettingsError: if the policy cannot be read.
     """
+    history = history or History(tables)
     return Watcher(
         settings.watch,
         BaselineCatalog(tables),
         alerts_per_month=(policy or load_policy(settings.watch.policy)).alerts_per_month,
         shortest_block_seconds=settings.ingest.trigger_seconds,
-        load=(history or History(tables)).partials,
+        load=history.partials,
+        load_labelled=history.labelled,
     )

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from pegel.schemas.partials import MERGED_SECONDS, Partial, partial_from_row
+from pegel.schemas.metric_names import JUDGED_ACCURACY
+from pegel.schemas.partials import CORRECT, EVENTS, LABELLED, LIVE, MERGED_SECONDS, Partial, partial_from_row
 from pegel.streaming.statistics.alarm import LONGEST_LAG
-from pegel.streaming.watch.state import StreamState, latest_stream_state, micros
+from pegel.streaming.watch.labelled import LabelledWindow
+from pegel.streaming.watch.state import StreamState, latest_stream_state, micros, time_of
 from pegel.streaming.watch.watcher import Watcher, needed_since, partition_clock
 from pegel.streaming.watch.watermark import PartitionClock
 from pegel.tables.delta import DeltaTables, Row
@@ -77,12 +79,55 @@ class History:
         rows = self._tables.read("blocks", f"SELECT * FROM ({ranked}) WHERE age <= {LONGEST_LAG}")
         return [{name: value for name, value in row.items() if name != "age"} for row in rows]
 
+    def judged(self, before: int) -> list[Row]:
+        """The last 64 judged windows of each key with a batch_id below ``before``, as rows of ``metrics``."""
+        if "judged" not in self._tables.columns("metrics"):
+            return []
+        ranked = (
+            "SELECT model, version, segment, window_start, batch_id, baseline_id, n, judged, row_number() OVER "
+            "(PARTITION BY model, version, segment ORDER BY window_start DESC) AS age "
+            f"FROM t WHERE metric = '{JUDGED_ACCURACY}' AND batch_id < {int(before)}"
+        )
+        return self._tables.read("metrics", f"SELECT * FROM ({ranked}) WHERE age <= {LONGEST_LAG}")
+
+    def judged_between(self, first: int, before: int) -> list[Row]:
+        """The windows that were judged in a range of micro-batches, as rows of ``metrics``."""
+        if "judged" not in self._tables.columns("metrics"):
+            return []
+        within = f"metric = '{JUDGED_ACCURACY}' AND batch_id >= {int(first)} AND batch_id < {int(before)}"
+        return self._tables.read("metrics", f"SELECT * FROM t WHERE {within}")
+
+    def labelled(self, since: datetime, before: int, seconds: int) -> list[LabelledWindow]:
+        """What windows of so many seconds hold from ``since`` on, by micro-batches below ``before``.
+
+        Their counters are added up beside Python: labels may be waited for over weeks.
+        """
+        micros_s = "arrow_cast(window_start, 'Int64')"
+        start = f"{micros_s} - {micros_s} % {int(seconds) * 1_000_000}"
+        sums = ", ".join(f"sum(coalesce(counts['{name}'], 0)) AS {name}" for name in (EVENTS, LABELLED, CORRECT))
+        rows = self._tables.read(
+            "profiles",
+            f"SELECT model, version, segment, {start} AS start, {sums}, bool_or(kind = '{LIVE}') AS live, "
+            "min(batch_id) AS first_batch_id, max(batch_id) AS last_batch_id FROM t "
+            f"WHERE window_start >= {_sql_micros(micros(since))} AND batch_id < {int(before)} "
+            f"AND {int(seconds)} % window_s = 0 GROUP BY model, version, segment, {start}",
+        )
+        return [
+            LabelledWindow(
+                (row["model"], row["version"], row["segment"]),
+                time_of(row["start"]),
+                *(row[name] for name in (EVENTS, LABELLED, CORRECT, "live", "first_batch_id", "last_batch_id")),
+            )
+            for row in rows
+        ]
+
     def restore(self, watcher: Watcher, batch_id: int) -> None:
         """Let a watcher continue with the micro-batch ``batch_id``; rows of it and of later ones are passed over."""
         blocks = self.blocks(batch_id)
         past = self.batches(needed_since(blocks, batch_id) - 1, batch_id, limit=2**31)
         partials = [partial for batch in past for partial in batch.partials]
-        watcher.restore(blocks, partials, batch_id, {batch.batch_id: batch.clock for batch in past})
+        clocks = {batch.batch_id: batch.clock for batch in past}
+        watcher.restore(blocks, partials, batch_id, clocks, self.judged(batch_id))
 
     def merged_up_to(self) -> int:
         """The highest micro-batch whose partials are not kept one by one any more; -1 if all are."""

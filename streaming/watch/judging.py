@@ -1,15 +1,17 @@
 """From closed blocks and final windows to verdicts. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
-from pegel.schemas.partials import Tally
-from pegel.schemas.verdicts import BlockVerdict, ColumnVerdict, RateVerdict
+from pegel.schemas.metric_names import ACCURACY
+from pegel.schemas.partials import EVENTS, Tally
+from pegel.schemas.verdicts import AccuracyVerdict, BlockVerdict, ColumnVerdict, RateVerdict
 from pegel.streaming.statistics.alarm import ColumnTest, Pools, decide, level
 from pegel.streaming.statistics.dispersion import LAGS
+from pegel.streaming.watch.accuracy import completeness
 from pegel.streaming.watch.blocks import Block, BlockStream, windows_of
 from pegel.streaming.watch.learning import Learning
 from pegel.streaming.watch.rates import RateRun
@@ -169,13 +171,21 @@ def judge_rate_sums(
         names: which rates to judge; those that cannot be are passed over.
         comparison: the version's.
     """
-    sums = comparison.rates_in(counts, tally)
-    return tuple(comparison.rates[name].judge_sum(*sums[name]) for name in sums if name in names)
+    found: list[RateVerdict] = []
+    for name, counted in comparison.rates_in(counts, tally).items():
+        if name in names:
+            verdict = comparison.rates[name].judge_sum(*counted)
+            found.append(_of_labels(verdict, counts.get(EVENTS, 0)) if name == ACCURACY else verdict)
+    return tuple(found)
+
+
+def _of_labels(verdict: RateVerdict, events: int) -> AccuracyVerdict:
+    return AccuracyVerdict(**asdict(verdict), label_completeness=completeness(verdict.n, events))
 
 
 def alpha_of(comparison: Comparison, average_run_length: float, segments: int) -> float:
     """The level of one comparison, when the columns and rates of so many segments share a version's budget."""
-    return level(average_run_length, (len(comparison.watched) + len(comparison.rates)) * segments)
+    return level(average_run_length, (len(comparison.watched) + len(comparison.rates)) * max(1, segments))
 
 
 def rate_run_length(alpha: float) -> float:

@@ -41,7 +41,7 @@ def metric_rows(revision: Revision, batch_id: int, comparison: Comparison | None
     numbers = list(_label_numbers(window, always=revision.labels_only))
     if not revision.labels_only and window.counts[partials.EVENTS] > 0:
         numbers = [*_event_numbers(window, comparison), *numbers, *_column_numbers(window, comparison)]
-    return [_row(number, window, batch_id) for number in numbers]
+    return [number_row(number, window, batch_id) for number in numbers]
 
 
 def _event_numbers(window: WindowSum, comparison: Comparison | None) -> Iterator[Number]:
@@ -160,7 +160,14 @@ def _null_rate(missing: int, n: int, column: GridColumn, baseline: ColumnBaselin
     )
 
 
-def _row(number: Number, window: WindowSum, batch_id: int) -> Row:
+def number_row(number: Number, window: WindowSum, batch_id: int) -> Row:
+    """The row of one number.
+
+    Args:
+        number: the number.
+        window: what it is about.
+        batch_id: the micro-batch in which this is written.
+    """
     model, version, segment = window.key
     interval = number.interval or Interval(math.nan, math.nan)
     p_value = _finite(number.p_value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pegel.schemas import metric_names
 from pegel.schemas.grids import CATEGORICAL, GridColumn
-from pegel.schemas.partials import ANSWERED, ERRORS, EVENTS
+from pegel.schemas.partials import ANSWERED, CORRECT, ERRORS, EVENTS, LABELLED
 from pegel.streaming.statistics.answer_shares import FINISH_SOURCE, FINISHED, UNKNOWN, unfinished
 from pegel.streaming.statistics.rate_test import RateTest
 
@@ -40,6 +40,8 @@ def rates_in(counts: Mapping[str, int], finishes: Mapping[str, int]) -> dict[str
     found = {
         metric_names.ERROR_RATE: (counts.get(ERRORS, 0), counts.get(EVENTS, 0)),
         metric_names.UNFINISHED_RATE: unfinished(finishes),
+        # As all rates it counts what is bad: the labelled answers that were not right.
+        metric_names.ACCURACY: _not_right(counts),
     }
     return {name: counted for name, counted in found.items() if counted[1] > 0}
 
@@ -61,8 +63,14 @@ def rate_tests(counts: Mapping[str, int], finishes: Mapping[str, int]) -> dict[s
     tests = (
         RateTest(metric_names.ERROR_RATE, failed, failed + counts.get(ANSWERED, 0)),
         RateTest(metric_names.UNFINISHED_RATE, *unfinished(finishes)),
+        RateTest(metric_names.ACCURACY, *_not_right(counts)),
     )
     return {test.name: test for test in tests if test.can_judge}
+
+
+def _not_right(counts: Mapping[str, int]) -> tuple[int, int]:
+    labelled = max(0, counts.get(LABELLED, 0))
+    return min(max(0, labelled - counts.get(CORRECT, 0)), labelled), labelled
 
 
 def finish_column(columns: Iterable[GridColumn]) -> str | None:

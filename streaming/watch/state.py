@@ -149,7 +149,7 @@ def _block(row: Mapping[str, Any], state: Mapping[str, Any]) -> Block:
         row["last_batch_id"],
         row["n"],
         row["last_enqueued"],
-        tuple((_time(number), seconds) for number, seconds in state["windows"]),
+        tuple((time_of(number), seconds) for number, seconds in state["windows"]),
         row["grid"],
         row["baseline_id"] or "",
         {name: np.array(counts, dtype=np.int64) for name, counts in state["bins"].items()},
@@ -169,9 +169,9 @@ def _stream_to_json(stream: StreamState) -> Row:
 def _stream_from_json(batch_id: int, state: Mapping[str, Any]) -> StreamState:
     return StreamState(
         batch_id,
-        {(hub, partition): _time(number) for hub, partition, number in state["clock"]},
-        None if state["watermark"] is None else _time(state["watermark"]),
-        tuple((_time(number), seconds) for number, seconds in state["open_windows"]),
+        {(hub, partition): time_of(number) for hub, partition, number in state["clock"]},
+        None if state["watermark"] is None else time_of(state["watermark"]),
+        tuple((time_of(number), seconds) for number, seconds in state["open_windows"]),
         state["open_since"],
     )
 
@@ -187,6 +187,7 @@ def micros(time: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _time(number: int) -> datetime:
+def time_of(number: int) -> datetime:
+    """What :func:`micros` has counted."""
     seconds, rest = divmod(number, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)

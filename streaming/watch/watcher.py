@@ -13,10 +13,13 @@ from typing import Any
 from pegel.conf.settings import WatchSettings
 from pegel.errors import ContractError
 from pegel.schemas.diagnosis import Symptoms
+from pegel.schemas.metric_names import ACCURACY
 from pegel.schemas.partials import Partial
-from pegel.schemas.verdicts import BlockVerdict, Evidence, Verdict
+from pegel.schemas.verdicts import BlockVerdict, Evidence, Verdict, WindowVerdict
 from pegel.streaming.watch import judging, state
+from pegel.streaming.watch.accuracy import AccuracyWatch, Judge
 from pegel.streaming.watch.blocks import BlockStreams, Key
+from pegel.streaming.watch.labelled import LoadLabelled
 from pegel.streaming.watch.learning import Patience
 from pegel.streaming.watch.metrics import metric_rows
 from pegel.streaming.watch.reference import Comparison, References
@@ -35,11 +38,13 @@ class WatchOutput:
         blocks: the blocks that closed in it, in order of their keys.
         block_rows: the same as rows of ``blocks``.
         metric_rows: rows of ``metrics``.
+        windows: the windows whose accuracy was judged in it, in order of key and start; their rows are among those.
     """
 
     blocks: list[BlockVerdict] = field(default_factory=list)
     block_rows: list[Row] = field(default_factory=list)
     metric_rows: list[Row] = field(default_factory=list)
+    windows: list[WindowVerdict] = field(default_factory=list)
 
 
 class Watcher:
@@ -53,6 +58,7 @@ class Watcher:
         shortest_block_seconds: no two micro-batches are closer, so no two blocks are.
         load: gives stored partials back, for windows that are not in memory. Without it a restart cannot continue
             windows.
+        load_labelled: gives windows that wait for labels back. Without it a restart forgets which ones do.
     """
 
     _last: int
@@ -68,11 +74,13 @@ class Watcher:
         alerts_per_month: float = 1.0,
         shortest_block_seconds: float = 3.0,
         load: LoadPartials | None = None,
+        load_labelled: LoadLabelled | None = None,
     ) -> None:
         self._settings = settings
         self._references = references
         self._run_length = judging.run_length(alerts_per_month, shortest_block_seconds)
         self._load = load
+        self._accuracy = AccuracyWatch(settings, load_labelled)
         self._patience = Patience(settings.learn_blocks, timedelta(hours=settings.learn_hours))
         self._comparisons: dict[tuple[str, str], Comparison] = {}
         self._without: set[tuple[str, str]] = set()
@@ -111,7 +119,10 @@ class Watcher:
             state.block_row(verdict, one.block, one.stream, self._state(batch_id) if i == 0 else None)
             for i, (one, verdict) in enumerate(zip(closed, verdicts, strict=True))
         ]
-        return WatchOutput(verdicts, rows, metrics)
+        watermark = (final_before, self._watermark.time)
+        judged = self._accuracy.advance(batch_id, partials, watermark, self._judge_of)
+        metrics += [one.row() for one in judged]
+        return WatchOutput(verdicts, rows, metrics, [one.verdict for one in judged])
 
     def judge_windows(self, evidence: Evidence) -> tuple[Verdict, ...] | None:
         """Judge the windows of an unconfirmed incident by the same rule, once all of them are final.
@@ -168,6 +179,7 @@ class Watcher:
         partials: Iterable[Partial],
         batch_id: int,
         clocks: Mapping[int, PartitionClock],
+        judged_rows: Iterable[Mapping[str, Any]] = (),
     ) -> None:
         """Continue where the tables end; afterwards all is as if this watcher had taken in every micro-batch so far.
 
@@ -179,6 +191,7 @@ class Watcher:
             batch_id: the micro-batch that comes next.
             clocks: micro-batch -> clock of the partitions that it read, from the rows of ``batches``, for the same
                 range.
+            judged_rows: the last 64 rows of ``metrics`` of windows that were judged, of every key (more do no harm).
         """
         rows = [row for row in blocks_rows if row["batch_id"] < batch_id]
         recorded = state.latest_stream_state(rows)
@@ -200,6 +213,8 @@ class Watcher:
                 final_before = self._watermark.time
                 self._watermark.advance(clocks.get(number, {}))
                 self._windows.replay(by_batch[number], final_before)
+        judged = [row for row in judged_rows if row["batch_id"] < batch_id]
+        self._accuracy.restore(judged, self._watermark.time, batch_id)
 
     def _learn_again(self, rows: Sequence[Mapping[str, Any]]) -> None:
         by_key: dict[Key, list[Mapping[str, Any]]] = defaultdict(list)
@@ -215,10 +230,11 @@ class Watcher:
         settings = self._settings
         self._last = -1
         self._streams = BlockStreams(settings.block_min_events, settings.block_max_seconds)
+        self._accuracy.clear()
         self._watermark = Watermark(
             timedelta(seconds=settings.allowed_lateness_seconds), timedelta(seconds=settings.idle_partition_seconds)
         )
-        self._windows = Windows(settings.window_seconds, self._watermark, self._load)
+        self._windows = Windows(settings.lengths, self._watermark, self._load)
 
     def _comparison(self, model: str, version: str) -> Comparison | None:
         found = self._comparisons.get((model, version))
@@ -239,6 +255,12 @@ class Watcher:
             alpha = self._alpha(comparison, key) if comparison else 0.0
             closed.append(judging.Closed(self._streams.streams[key], block, comparison, alpha))
         return closed, judging.judge_blocks(closed)
+
+    def _judge_of(self, key: Key) -> Judge | None:
+        comparison = self._comparison(key[0], key[1])
+        if comparison is None or ACCURACY not in comparison.rates:
+            return None
+        return Judge(comparison, judging.rate_run_length(self._alpha(comparison, key)))
 
     def _alpha(self, comparison: Comparison, key: Key) -> float:
         return judging.alpha_of(comparison, self._run_length, self._streams.segments_of(key[0], key[1]))

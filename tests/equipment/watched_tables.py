@@ -8,7 +8,7 @@ from equipment.watched_stream import GRID, Batch, BatchPlan, Piece, batches_of, 
 
 from pegel.conf.settings import Settings
 from pegel.jobs.wiring.watching import build_watcher
-from pegel.schemas.partials import ANSWERED, ERRORS, tally_to_row
+from pegel.schemas.partials import ANSWERED, CORRECT, ERRORS, LABELLED, tally_to_row
 from pegel.schemas.tables import TABLES
 from pegel.streaming.watch.history import History
 from pegel.streaming.watch.watcher import WatchOutput
@@ -16,14 +16,14 @@ from pegel.tables.delta import DeltaTables
 
 
 def register(tables: DeltaTables) -> None:
-    """A young baseline of version 1, which knows its errors."""
+    """A young baseline of version 1, which knows its errors and how often it was right."""
     (learned,) = batches_of([BatchPlan((Piece(n=4000),))])
     now = learned.partials[0].last_enqueued
     columns = [asdict(column) for column in GRID.columns]
     tables.append("grids", [{"grid": GRID.grid, "model": GRID.model, "created_at": now, "columns": columns}])
     named = {"baseline_id": "b", "model": GRID.model, "version": "1", "grid": GRID.grid, "source": "test"}
     tally = learned.partials[0].tally
-    tally.counts[ANSWERED] = tally.n - tally.counts[ERRORS]
+    tally.counts.update({ANSWERED: tally.n - tally.counts[ERRORS], LABELLED: 4000, CORRECT: 3680})
     tables.append("baselines", [named | {"created_at": now} | tally_to_row(tally)])
 
 
@@ -62,5 +62,6 @@ def store_and_watch(
             History(tables).restore(watcher, batch.batch_id)
         outputs.append(watcher.advance(batch.batch_id, batch.partials, batch.clock))
         tables.append("blocks", outputs[-1].block_rows)
+        tables.append("metrics", outputs[-1].metric_rows)
         tables.append("batches", [_batch_row(batch)])
     return outputs

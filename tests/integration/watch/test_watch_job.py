@@ -22,7 +22,7 @@ def _plans() -> list[BatchPlan]:
         drifted = Piece(n=35, shift=80 if i >= 40 else 0, failed=9 if i >= 45 else 0)
         pieces = [drifted, Piece(segment="tenant=a", n=9), Piece("3", n=20)]
         if i % 5 == 4:
-            pieces += [Piece(kind=FEEDBACK_KIND, late_s=20, n=6, wrong=1), Piece(late_s=1200, n=3)]
+            pieces += [Piece(kind=FEEDBACK_KIND, late_s=20, n=100, wrong=8 if i < 30 else 60), Piece(late_s=1200, n=3)]
         plans.append(BatchPlan(tuple(pieces), seconds=3 if i != 30 else 1500, ids=10**9 if i == 20 else 1))
     return plans
 
@@ -47,10 +47,9 @@ def test_watch_job_rebuilds_what_the_live_watch_said(tmp_path: Path) -> None:
     assert watch.main([*overrides, "--out", str(out), "--available-now"]) == 0
     assert _rows(recomputed, "blocks") == _rows(tables, "blocks")
     metrics = [row for output in outputs for row in output.metric_rows]
-    expected_tables = DeltaTables(str(tmp_path / "live"))
-    expected_tables.append("metrics", metrics)
-    assert metrics
-    assert _rows(recomputed, "metrics") == _rows(expected_tables, "metrics")
+    assert len(_rows(tables, "metrics")) == len(metrics) > 0
+    assert any(row["judged"]["rang"] for row in metrics if "judged" in row)
+    assert _rows(recomputed, "metrics") == _rows(tables, "metrics")
 
     # A second time would write everything twice, and the stream's own tables have a writer.
     for place in (out, root, root / ".." / "stream"):

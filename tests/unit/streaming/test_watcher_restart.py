@@ -15,7 +15,7 @@ _LATE = st.sampled_from((0, 0, 0, 1, 4, 9, 15, 40, 130, 700))
 _PIECES = st.one_of(
     st.builds(
         Piece,
-        version=st.sampled_from("1112223"),
+        version=st.sampled_from("1112223444"),
         segment=st.sampled_from(("*", "*", "tenant=a")),
         kind=st.sampled_from((LIVE, LIVE, LIVE, BACKFILL)),
         late_s=_LATE,
@@ -24,12 +24,10 @@ _PIECES = st.one_of(
         failed=st.sampled_from((0, 0, 0, 4, 60)),
     ),
     st.builds(
-        Piece,
-        version=st.sampled_from("12"),
-        kind=st.just(FEEDBACK_KIND),
+        lambda counts, **about: Piece(kind=FEEDBACK_KIND, n=counts[0], wrong=counts[1], **about),
+        version=st.sampled_from("12444"),
         late_s=_LATE,
-        n=st.integers(0, 5),
-        wrong=st.integers(-1, 2),
+        counts=st.sampled_from(((0, -1), (0, 1), (1, 0), (5, 2), (40, 2), (40, 30))),
     ),
 )
 _PLANS = st.lists(
