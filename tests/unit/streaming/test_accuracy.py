@@ -23,9 +23,11 @@ from equipment.watched_stream import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pegel.alerts.explanation import Story, explain
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
 from pegel.schemas.partials import BACKFILL, FEEDBACK_KIND
+from pegel.schemas.policy import Action, Policy
 from pegel.schemas.tables import METRICS
 from pegel.schemas.verdicts import BatchFacts, WindowVerdict
 from pegel.streaming.watch.history import History
@@ -191,14 +193,14 @@ def test_a_correction_restates_the_metric_and_never_rings() -> None:
 def test_quiet_accuracy_keeps_silent_and_a_fall_from_92_to_87_percent_is_found() -> None:
     rng = np.random.default_rng(12)
     delays = []
-    for _ in range(6):
+    for _ in range(3):
         wrong = np.concatenate([rng.binomial(100, 0.08, 60), rng.binomial(100, 0.13, 40)])
         windows = _judged(watch(batches_of(_minutes(wrong.tolist())))[0])
         rang = [i for i, window in enumerate(windows) if window.rates[0].rang]
         assert all(i >= 60 for i in rang)
         delays.append(100 * (min(rang, default=10**6) - 59))
     # The baseline has 4,000 answers only, so that 0.908 is harmless yet.
-    assert sorted(delays)[3] <= 2000
+    assert sorted(delays)[1] <= 2000
 
 
 def test_only_versions_whose_baseline_knows_how_often_they_are_right_are_judged() -> None:
@@ -261,16 +263,18 @@ def test_tables_give_back_what_waits_and_what_was_judged(tmp_path: Any) -> None:
     assert sorted(later) == sorted(row["window_start"] for row in store.judged if row["batch_id"] >= before)
 
 
-def _told(batches: Sequence[Batch], restarts: Iterable[int] = ()) -> list[dict[str, Any]]:
-    """The rows of ``alerts`` by the shipped policy; before some micro-batches the incidents are read again."""
-    policy, store, rows = load_policy("policy.yml"), Store(), []
+def _told(
+    batches: Sequence[Batch], restarts: Iterable[int] = (), policy: Policy | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of ``alerts`` and of judged windows; before some micro-batches the incidents are read again."""
+    policy, store, rows = policy or load_policy("policy.yml"), Store(), []
     incidents, blocks, windows = Incidents(policy), [], []
     watcher = store.watcher()
     for i, batch in enumerate(batches):
         store.add_batch(batch)
         if i in restarts:
             watcher, incidents = store.restarted(batch.batch_id), Incidents(policy)
-            incidents.restore(rows, blocks, None, windows)
+            incidents.restore(rows, blocks, window_rows=windows)
         output = watcher.advance(batch.batch_id, batch.partials, batch.clock)
         store.add(output)
         judged = {e.incident_id: watcher.judge_windows(e) for e in incidents.unconfirmed()}
@@ -279,12 +283,12 @@ def _told(batches: Sequence[Batch], restarts: Iterable[int] = ()) -> list[dict[s
         rows += incidents.advance(output.blocks, judged, {}, facts, output.windows)
         blocks += output.block_rows
         windows += [row for row in output.metric_rows if row["metric"] == "judged_accuracy"]
-    return rows
+    return rows, windows
 
 
 def test_a_loss_of_accuracy_pages_by_the_shipped_policy_until_labels_are_good_again() -> None:
     batches = batches_of(_minutes([8] * 20 + [25] * 4 + [6] * 45))
-    rows = _told(batches)
+    rows, windows = _told(batches)
     assert [(row["rule"], row["state"], row["action"]) for row in rows] == [
         ("accuracy", "opened", "page"),
         ("accuracy", "confirmed", "page"),
@@ -301,18 +305,30 @@ def test_a_loss_of_accuracy_pages_by_the_shipped_policy_until_labels_are_good_ag
     assert resolved["batch_id"] >= confirmed["batch_id"] + 29
     assert "30 labelled windows in a row of version 4 were quiet" in resolved["message"]
     for restarts in ({21}, {24}, set(range(len(batches)))):
-        assert _told(batches, restarts) == rows
+        assert _told(batches, restarts)[0] == rows
+    story = explain(Story(rows, windows=[row for row in windows if row["batch_id"] == opened["batch_id"]]))
+    assert "accuracy in all traffic, effect " in story
+    assert ", 0.75 where at least 0.9" in story
+    assert "100% labelled" in story
+
+
+def test_a_loss_of_accuracy_retrains_where_the_policy_says_so_once_it_is_confirmed() -> None:
+    shipped = load_policy("policy.yml")
+    rules = tuple(replace(r, action=Action.RETRAIN) if r.name == "accuracy" else r for r in shipped.rules)
+    rows, _ = _told(batches_of(_minutes([8] * 20 + [25] * 10)), policy=replace(shipped, rules=rules))
+    assert [(row["state"], row["action"]) for row in rows] == [("opened", "retrain"), ("confirmed", "retrain")]
+    assert "a retraining starts by itself" in rows[0]["message"]
 
 
 def test_a_loss_that_corrected_labels_take_back_is_retracted() -> None:
     plans = _minutes([8] * 20 + [30] * 6 + [8] * 6)
-    opened = next(row for row in _told(batches_of(plans)) if row["state"] == "opened")
+    opened = next(row for row in _told(batches_of(plans))[0] if row["state"] == "opened")
     at, since = opened["batch_id"], opened["since"]
     # In the very next micro-batch the labels of these windows are corrected.
     windows = [int((w["start"] - START).total_seconds()) for w in opened["windows"]]
     mended = [Piece(KNOWS, kind=FEEDBACK_KIND, n=0, wrong=-26, late_s=60 * (at + 1) - start) for start in windows]
     plans[at + 1] = BatchPlan((*plans[at + 1].pieces, *mended), seconds=60)
-    states = [(row["state"], row["since"]) for row in _told(batches_of(plans))]
+    states = [(row["state"], row["since"]) for row in _told(batches_of(plans))[0]]
     assert states[:2] == [("opened", since), ("retracted", since)]
 
 
@@ -326,7 +342,7 @@ def test_row_of_a_judged_window_fills_its_columns() -> None:
     assert row["effect"] == pytest.approx(0.0, abs=1e-9)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(wrong=st.lists(st.integers(0, 100), min_size=1, max_size=12), restart=st.integers(0, 12))
 def test_a_replay_rings_as_the_first_time(wrong: list[int], restart: int) -> None:
     batches = batches_of(_minutes(wrong, late_s=60))
