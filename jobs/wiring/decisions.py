@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
-from pegel.alerts.incident import Incident
+from pegel.alerts.incident import Incident, Judgement
 from pegel.alerts.incidents import Incidents
 from pegel.alerts.policy import load_policy
 from pegel.conf.deciding import deciding_hash
@@ -94,7 +94,7 @@ class Decisions:
         )
         judged = {e.incident_id: self._watcher.judge_windows(e) for e in self._incidents.unconfirmed()}
         retrainings = self._retrainings(self._incidents.unresolved)
-        verdicts = [*output.blocks, *output.windows]
+        verdicts: list[Judgement] = [*output.blocks, *output.windows]
         alerts = self._incidents.advance(verdicts, judged, retrainings, facts, self._symptoms_of)
         return Decided(output.block_rows, output.metric_rows, alerts)
 

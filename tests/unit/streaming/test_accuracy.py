@@ -280,7 +280,7 @@ def _told(
         judged = {e.incident_id: watcher.judge_windows(e) for e in incidents.unconfirmed()}
         now = max(batch.clock.values())
         facts = BatchFacts(batch.batch_id, now, now, now, now)
-        rows += incidents.advance(output.blocks, judged, {}, facts, output.windows)
+        rows += incidents.advance([*output.blocks, *output.windows], judged, {}, facts, watcher.symptoms)
         blocks += output.block_rows
         windows += [row for row in output.metric_rows if row["metric"] == "judged_accuracy"]
     return rows, windows
