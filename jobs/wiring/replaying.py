@@ -4,7 +4,6 @@ The decision is made by the code of the stream itself (:mod:`.decisions`), resto
 after a restart; only what it counts is taken from rows, by the code of ``pegel verify``.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from pegel.conf.deciding import deciding_hash
 from pegel.conf.settings import Settings
 from pegel.errors import ReplayError
 from pegel.jobs.wiring.decisions import Decided, Decisions, Past
+from pegel.schemas.partials import Partial
 from pegel.schemas.policy import Policy
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch
 from pegel.streaming.verify.laws import Law
@@ -78,8 +78,7 @@ class Replayer:
         self._tables = tables
         self._settings = settings
         self._policy = policy
-        erased = erased_counts(tables, settings.source.feedback_hub)
-        self._erased = erased.get("predictions", Counter())
+        self._erased = erased_counts(tables, settings.source.feedback_hub)
         (newest,) = tables.read("batches", "SELECT max(committed_at) AS at FROM t") or [{"at": None}]
         self._kept_since = newest["at"] and newest["at"] - timedelta(days=settings.retention.replay_days)
 
@@ -136,7 +135,8 @@ class Replayer:
             msg = f"micro-batch {alert['batch_id']} of alert {alert['alert_id']} is not in the table 'batches'"
             raise ReplayError(f"{msg}, so nothing says what it read; verify the tables with pegel verify")
         past = Past(history, self._policy, self._retrainings_at(alert["decided_time"]), lambda: alert["decided_time"])
-        batch = past_batch(rows[0], history, alert["event_time"], alert["enqueued_time"], alert["stored_time"])
+        partials = history.partials_of(alert["batch_id"], alert["batch_id"])
+        batch = past_batch(rows[0], partials, alert["event_time"], alert["enqueued_time"], alert["stored_time"])
         return Decisions(self._tables, self._settings, past).decide(batch)
 
     def _retrainings_at(self, time: datetime) -> Callable[[Sequence[Incident]], dict[str, str]]:
@@ -178,13 +178,13 @@ class Replayer:
 
 
 def past_batch(
-    row: Row, history: History, newest_event: datetime | None, newest_enqueued: datetime, stored_at: datetime
+    row: Row, partials: Sequence[Partial], newest_event: datetime | None, newest_enqueued: datetime, stored_at: datetime
 ) -> IngestedBatch:
     """A micro-batch as the stream had it before it was decided.
 
     Args:
         row: of ``batches``.
-        history: gives its partials.
+        partials: its own.
         newest_event: event time of its newest prediction.
         newest_enqueued: enqueued time of its newest event.
         stored_at: when everything was stored.
@@ -194,7 +194,7 @@ def past_batch(
         row["batch_id"],
         row["offsets"],
         (),
-        history.partials_of(row["batch_id"], row["batch_id"]),
+        partials,
         BatchCounts(**{field.name: row[field.name] or 0 for field in fields(BatchCounts)}),
         newest_event,
         newest_enqueued,

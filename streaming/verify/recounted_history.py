@@ -1,8 +1,8 @@
 """The past of a stream as its rows of ``predictions`` give it, and not as its partials say. Edge.
 
 A watcher that is restored from it and takes in its micro-batches decides on what was recounted from rows. What stands
-in ``profiles`` and ``blocks`` is compared with the recount, to the unit, and used only for what a decision does not
-rest on: labels, and windows that are not of the evidence.
+in ``profiles`` and ``blocks`` is compared with the recount, to the unit. Used as they are stored are windows that are
+not of the evidence, and what labels changed: that is compared with rows of ``feedback`` and then known to be the same.
 """
 
 from collections import Counter, defaultdict
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from pegel.conf.settings import IngestSettings
 from pegel.schemas.partials import FEEDBACK_KIND, LIVE, Partial, Tally, partial_from_row
+from pegel.streaming.verify.label_recount import LABEL_COLUMNS, LABELS, label_changes
 from pegel.streaming.verify.laws import Law
 from pegel.streaming.verify.merged import single_ones
 from pegel.streaming.verify.partials import PartialLaws
@@ -55,7 +56,7 @@ class RecountedHistory(History):
     Args:
         tables: the stream's.
         ingest: those that the stream ran with.
-        erased: micro-batch -> rows of ``predictions`` that were erased from it.
+        erased: table -> micro-batch -> rows that were erased.
         lineage: of the decision.
         is_kept: whether rows that were committed then are promised to be there.
 
@@ -68,7 +69,7 @@ class RecountedHistory(History):
         self,
         tables: DeltaTables,
         ingest: IngestSettings,
-        erased: Counter[int],
+        erased: Mapping[str, Counter[int]],
         lineage: Lineage,
         is_kept: Callable[[datetime], bool] = lambda _: True,
     ) -> None:
@@ -86,16 +87,19 @@ class RecountedHistory(History):
         self._rows_law = Law("rows", "predictions holds what batches says was stored, but for what was erased")
         self._blocks_law = Law("blocks", "each block of the evidence holds what its rows give, to the unit")
         self.rows = self.gone = 0
-        self._erased, self._is_kept = erased, is_kept
+        self._erased, self._is_kept = erased.get("predictions", Counter[int]()), is_kept
         # Micro-batch -> rows of it that are there, and rows that are known not to be.
         self._held: dict[int, int] = {}
-        self._fewer = Counter(erased)
-        self._partial_laws = PartialLaws(self._fewer, self._fewer)
+        self._fewer = Counter(self._erased)
+        self._fewer_labels = self._fewer + erased.get("feedback", Counter[int]())
+        self._partial_laws = PartialLaws(self._fewer_labels, self._fewer)
         since = min(lineage.first_batch_id, needed_since(self._blocks, lineage.decided_in))
         self._account(since, lineage.decided_in)
         self._by_batch: dict[int, list[Partial]] = defaultdict(list)
         for partial in self._recounted_batches(since, lineage.decided_in):
             self._by_batch[partial.batch_id].append(partial)
+        if lineage.windows:
+            self._check_labels()
 
     @property
     def erased(self) -> int:
@@ -105,7 +109,7 @@ class RecountedHistory(History):
     @property
     def laws(self) -> tuple[Law, ...]:
         """What was compared with the recount."""
-        return self._rows_law, self._partial_laws.live, self._blocks_law
+        return self._rows_law, self._partial_laws.live, self._partial_laws.labels, self._blocks_law
 
     def partials_of(self, first: int, last: int) -> list[Partial]:
         """The partials of these micro-batches from rows; of labels, as they are stored."""
@@ -120,7 +124,7 @@ class RecountedHistory(History):
             return stored
         spans = ranges(wanted)
         rest = [p for p in stored if self._is_of_labels(p) or not any(_overlap(p, span) for span in spans)]
-        within = " OR ".join(f"({_between('event_time', *span)})" for span in spans)
+        within = " OR ".join(_between("event_time", *span) for span in spans)
         asked = f"({within.replace('event_time', 'window_start')}) AND batch_id < {int(before)}"
         rows = self._tables.read("profiles", f"SELECT * FROM t WHERE {asked}")
         others = {row["batch_id"] for row in rows if row["batch_id"] > self._merged_up_to} - self._held.keys()
@@ -176,8 +180,27 @@ class RecountedHistory(History):
             if found < expected and at is not None and not self._is_kept(at):
                 self.gone += expected - found
                 self._fewer[batch_id] += expected - found
+                self._fewer_labels[batch_id] += expected - found
             else:
                 self._rows_law.compare("predictions", batch_id, "rows", expected, found)
+
+    def _check_labels(self) -> None:
+        """Compare what labels changed in the windows of the evidence with their rows."""
+        spans = ranges(self._lineage.windows)
+        until = f"batch_id <= {int(self._lineage.decided_in)}"
+
+        def within(column: str) -> str:
+            return f"({' OR '.join(_between(column, *span) for span in spans)}) AND {until}"
+
+        asked = f"SELECT {LABEL_COLUMNS} FROM t WHERE {LABELS} AND {within('prediction_time')}"
+        labels = self._tables.read("feedback", asked)
+        partials = self._tables.read("profiles", f"SELECT * FROM t WHERE {within('window_start')}")
+        stored = [p for p in partials if p["kind"] == FEEDBACK_KIND and p["batch_id"] > self._merged_up_to]
+        if labels or stored:
+            rows = prediction_rows(self._tables, within("event_time"))
+            _, changed = label_changes(rows, labels, self._counter.known, self._window_s)
+            single = {at: one for at, one in changed.items() if any(one) and at[0] > self._merged_up_to}
+            self._partial_laws.check_labels(stored, single)
 
     def _recounted_batches(self, first: int, last: int) -> Iterator[Partial]:
         for low, high in self._slices(first, last):
@@ -235,7 +258,7 @@ def _overlap(partial: Partial, span: tuple[datetime, datetime]) -> bool:
 
 def _between(column: str, start: datetime, end: datetime) -> str:
     low, high = (f"arrow_cast({micros(at)}, 'Timestamp(Microsecond, Some(\"UTC\"))')" for at in (start, end))
-    return f"{column} >= {low} AND {column} < {high}"
+    return f"({column} >= {low} AND {column} < {high})"
 
 
 def _batches(first: int, last: int) -> str:

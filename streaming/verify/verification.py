@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
 from pegel.schemas.tables import TABLES
 from pegel.streaming.verify.batch_laws import EVENT_TABLES, BatchLaws, RowCounts, counts_by
-from pegel.streaming.verify.labels import Key, count_labels
+from pegel.streaming.verify.label_recount import LABEL_COLUMNS, LABELS, label_changes
+from pegel.streaming.verify.labels import Key
 from pegel.streaming.verify.laws import Law
 from pegel.streaming.verify.merged import (
     MergedLaws,
@@ -27,16 +27,14 @@ from pegel.streaming.verify.merged import (
     single_ones,
     split_at,
 )
-from pegel.streaming.verify.partials import PartialLaws, micros
-from pegel.streaming.verify.recount import Place
+from pegel.streaming.verify.partials import PartialLaws
 from pegel.streaming.verify.row_counter import RowCounter, by_kind, prediction_rows
-from pegel.streaming.verify.segments import Admission, admitted_in, segments_of
+from pegel.streaming.verify.segments import Admission, admitted_in
 from pegel.tables.delta import DeltaTables, Row
 from pegel.tables.merging import merged_up_to
 
 SLICE_EVENTS = 100_000
 _ALWAYS = (-(2**62), 2**62)
-_LABEL_COLUMNS = "event_id, prediction_time, feedback_time, feedback_id, batch_id, label"
 
 Erased = Mapping[str, Counter[int]]
 """Table -> batch_id -> rows that were erased; dead letters of the feedback hub as ``feedback_dead_letters``."""
@@ -212,26 +210,15 @@ class Verification:
         labels: Mapping[str, Counter[int]],
     ) -> None:
         first, last, upto = where
-        condition = f"{upto} AND kind = 'label' AND label IS NOT NULL AND {_within('prediction_time', first, last)}"
-        found = list(self._rows("feedback", f"SELECT {_LABEL_COLUMNS} FROM t WHERE {condition}"))
-        wanted = pa.array({row["event_id"] for row in found}, pa.string())
-        about = rows.filter(pc.is_in(rows["event_id"], wanted)).to_pylist(maps_as_pydicts="strict")
-        by_key: dict[Key, Row] = {(row["event_id"], row["event_time"]): row for row in about}
-        counts = count_labels({key: (row["batch_id"], row["output"]) for key, row in by_key.items()}, found)
+        condition = f"{upto} AND {LABELS} AND {_within('prediction_time', first, last)}"
+        found = list(self._rows("feedback", f"SELECT {LABEL_COLUMNS} FROM t WHERE {condition}"))
+        counts, changed = label_changes(rows, found, known, self._ingest.window_seconds)
         labels["matched"].update(counts.matched)
         labels["joined_later"].update(counts.joined_later)
         labels["unmatched"].update(counts.unmatched)
-        length = self._ingest.window_seconds * 1_000_000
-        changed: dict[Place, list[int]] = defaultdict(lambda: [0, 0])
-        for (batch_id, key), labelled in counts.labelled.items():
-            row, when = by_key[key], micros(key[1]) or 0
-            for segment in segments_of(row["segments"], known):
-                change = changed[batch_id, row["model"], row["version"], segment, when - when % length]
-                change[0] += labelled
-                change[1] += counts.correct[batch_id, key]
         single, sums = parted(stored, self._merged_up_to)
-        old = {place: (a, b) for place, (a, b) in changed.items() if place[0] <= self._merged_up_to}
-        new = {place: (a, b) for place, (a, b) in changed.items() if (a or b) and place not in old}
+        old = {place: change for place, change in changed.items() if place[0] <= self._merged_up_to}
+        new = {place: change for place, change in changed.items() if any(change) and place not in old}
         self._partials.check_labels(single, new)
         self._merged.check_labels(sums, old)
 

@@ -82,6 +82,7 @@ def test_each_alert_is_decided_again_to_the_same_row_from_rows_alone(
         laws = {law["name"]: law for law in one["laws"]}
         assert not any(law["broken"] for law in laws.values())
         assert laws["rows"]["checked"] > 0
+        assert row["batch_id"] not in {10**9 + 24, 10**9 + 31} or laws["labels"]["checked"] > 0
         assert one["rows"] > 50
         assert laws["blocks"]["checked"] > 0 or row["model"] != MODEL
 
@@ -120,6 +121,10 @@ def _without_one(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["event_id"] != "e25-3"]
 
 
+def _without_a_label(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["event_id"] != "e24-1"]
+
+
 def _another_error(rows: list[Row]) -> list[Row]:
     some = next(row for row in rows if row["batch_id"] == 10**9 + 22 and row["segment"] == "*")
     some["counts"] |= {"errors": some["counts"].get("errors", 0) + 1}
@@ -156,6 +161,7 @@ def _another_count(rows: list[Row]) -> list[Row]:
     [
         ("predictions", _another_amount, "cells amount"),
         ("predictions", _without_one, "'rows'"),
+        ("feedback", _without_a_label, "labelled, correct"),
         ("profiles", _another_error, "counts errors"),
         ("blocks", _another_bin, "bins amount"),
         ("batches", _another_count, "'rows'"),
