@@ -37,6 +37,7 @@ JOBS = (
     "webhook",
     "explain",
     "replay",
+    "backtest",
     "approve",
     "serve",
     "retrain",

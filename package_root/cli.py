@@ -18,6 +18,7 @@ JOBS = {
     "approve": "Let the proposed retraining of an incident start.",
     "explain": "Tell an incident in words, from the tables.",
     "replay": "Decide an alert again, from the rows that it rests on.",
+    "backtest": "Try another policy on history.",
     "retrain": "Train, evaluate, promote and prove a challenger for an incident.",
     "fairness": "Measure decisions by group, and try what mitigation would change.",
     "serve": "Serve /predict with the champion of the registry.",
