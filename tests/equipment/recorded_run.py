@@ -8,12 +8,13 @@ a micro-batch whose counts do not add up.
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deltalake import DeltaTable
 from equipment.judged_events import LoggedEvent
 from equipment.recompute import ExpectedBatch, Recomputation, tally_of
 
@@ -22,6 +23,7 @@ from pegel.conf.settings import Settings
 from pegel.jobs.wiring.decisions import Decisions, Past
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn, make_grid
 from pegel.schemas.partials import ANSWERED, ERRORS, partial_from_row, tally_to_row
+from pegel.schemas.tables import STREAM_TABLES
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch
 from pegel.tables.delta import DeltaTables
 
@@ -72,6 +74,25 @@ class Run:
         return DeltaTables(str(self.root))
 
 
+class _Buffered(DeltaTables):
+    """Tables whose rows are written once somebody reads them: a commit for each micro-batch takes most of the time."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.rows: dict[str, list[Row]] = defaultdict(list)
+
+    def _newest(self, name: str) -> DeltaTable | None:
+        rows = self.rows.pop(name, None)
+        if rows:
+            self.append(name, rows)
+        return super()._newest(name)
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        for name in list(self.rows):
+            self._newest(name)
+
+
 def settings_of(root: Path, policy: Path) -> tuple[Settings, list[str]]:
     """The settings of a run, and the arguments that give them to a job."""
     values: dict[str, dict[str, Any]] = {
@@ -93,11 +114,13 @@ def record(folder: Path) -> Run:
     policy.parent.mkdir(parents=True, exist_ok=True)
     policy.write_text(POLICY, encoding="utf-8")
     settings, overrides = settings_of(root, policy)
-    tables = DeltaTables(str(root))
+    tables = _Buffered(str(root))
+    for name in STREAM_TABLES:
+        tables.create(name)
     _register(tables, settings)
-    rows: dict[str, list[Row]] = defaultdict(list)
+    rows, retrainings = tables.rows, list[Row]()
     now = [START]
-    past = Past(retrainings=lambda unresolved: _proven(unresolved, now[0], rows), clock=lambda: now[0])
+    past = Past(retrainings=lambda unresolved: _proven(unresolved, now[0], retrainings), clock=lambda: now[0])
     decisions = Decisions(tables, settings, past)
     batches = list(_batches())
     recomputation = Recomputation([event for events in batches for event in events], settings)
@@ -107,22 +130,22 @@ def record(folder: Path) -> Run:
         batch_id = i if i < NEW_CHECKPOINT_AT else 10**9 + i
         expected = recomputation.batch(batch_id, _offsets(events))
         batch = _ingested(expected, now[0], lost=i == UNCONSERVED)
-        decided = decisions.decide(batch)
         for name in ("predictions", "feedback", "dead_letters", "profiles"):
             rows[name] += getattr(expected, name)
+        decided = decisions.decide(batch)
         for name in ("blocks", "metrics", "alerts"):
             rows[name] += getattr(decided, name)
         rows["batches"].append(_batch_row(batch))
-    for name, found in rows.items():
-        # In several files, so that there is something to put together.
-        for first in range(0, len(found), max(1, len(found) // 3)):
-            tables.append(name, found[first : first + max(1, len(found) // 3)])
+        if i % 25 == 24:
+            # In several files, so that there is something to put together.
+            tables.flush()
+    tables.append("retrainings", retrainings)
+    tables.flush()
     return Run(root, settings, overrides)
 
 
-def _proven(unresolved: Sequence[Incident], now: datetime, rows: Mapping[str, list[Row]]) -> dict[str, str]:
+def _proven(unresolved: Sequence[Incident], now: datetime, known: list[Row]) -> dict[str, str]:
     """A retraining of the first drift, which is proven at its time."""
-    known = rows["retrainings"]
     for incident in unresolved:
         if incident.awaits_proof and not known:
             about = {"incident_id": incident.incident_id, "attempt": 1, "model": MODEL}
