@@ -39,6 +39,8 @@ JOBS = (
     "replay",
     "backtest",
     "approve",
+    "silence",
+    "ack",
     "serve",
     "retrain",
     "fairness",

@@ -44,6 +44,7 @@ class Story:
         calls: of the webhook about it.
         retrainings: of it.
         promotions: that it made.
+        wishes: rows of ``silences`` about it; alerts that were not sent stand among the deliveries, with the reason.
     """
 
     alerts: Rows
@@ -55,6 +56,7 @@ class Story:
     retrainings: Rows = ()
     promotions: Rows = ()
     windows: Rows = ()
+    wishes: Rows = ()
 
 
 def explain(story: Story) -> str:
@@ -169,6 +171,7 @@ def _deeds(alerts: Rows, story: Story) -> list[tuple[datetime, str]]:
     deeds += [(row["received_at"], _call(row)) for row in story.calls]
     deeds += [(row["at"], f"retraining {row['attempt']}: {row['state']}, {_detail(row)}") for row in story.retrainings]
     deeds += [(row["at"], _promotion(row)) for row in story.promotions]
+    deeds += [(row["at"], f"acknowledged by {_plain(row['by'])}: {_plain(row['reason'])}") for row in story.wishes]
     return deeds
 
 
@@ -183,7 +186,7 @@ def _promotion(row: Row) -> str:
 
 
 def _detail(row: Row) -> str:
-    attempt = f"attempt {row['attempt']}, " if "sink" in row else ""
+    attempt = f"attempt {row['attempt']}, " if row.get("sink") and row["attempt"] else ""
     return attempt + _plain(row["detail"] or "no details")
 
 

@@ -144,6 +144,7 @@ def _decisions(settings: Settings) -> dict[str, Extract]:
         "pipeline_alerts": Extract("pipeline_alerts", "*", "decided_time", hours, also=still_open),
         "deliveries": Extract("deliveries", "*", "at", hours),
         "webhook_calls": Extract("webhook_calls", "*", "received_at", hours),
+        "silences": Extract("silences", "*", "at", HISTORY_HOURS),
         "retrainings": Extract("retrainings", "*", "at", HISTORY_HOURS),
         "promotions": Extract("promotions", "*", "at", HISTORY_HOURS),
         "baselines": Extract(

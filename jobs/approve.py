@@ -1,15 +1,11 @@
 """Approve a proposed retraining: ``pegel approve INCIDENT``. Wiring."""
 
-import getpass
 import sys
 from collections.abc import Sequence
 
-from pegel.alerts.standard_webhooks import decode_secret
 from pegel.alerts.webhook.approving import send_approval
-from pegel.errors import SettingsError
 from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
-
-_SECRETS = "webhook.approver_secrets"
+from pegel.jobs.wiring.person import add_person, person_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,26 +17,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser("approve", "Let the proposed retraining of an incident start.")
     parser.add_argument("incident", metavar="INCIDENT", help="its id")
-    parser.add_argument("--by", default=None, metavar="NAME", help="who approves; without it the user of this machine")
-    parser.add_argument("--url", help="where the webhook is reached; without it on this machine, at webhook.port")
+    add_person(parser, "approves")
     arguments = parse(parser, argv)
-    settings, options = arguments.settings.webhook, arguments.options
-    if not settings.approver_secrets:
-        msg = f"{_SECRETS} is empty; name the secret that the webhook knows as an approver's"
-        raise SettingsError(msg)
-    key = decode_secret(settings.approver_secrets[0].read(), _SECRETS)
-    url = options.url or f"http://127.0.0.1:{settings.port}"
-    said = send_approval(url, key, options.incident, options.by or _user())
-    sys.stdout.write(f"incident {options.incident}: {said}\n")
+    person, incident = person_of(arguments.settings.webhook, arguments.options), arguments.options.incident
+    said = send_approval(person.url, person.key, incident, person.by)
+    sys.stdout.write(f"incident {incident}: {said}\n")
     return 0
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        msg = "the user of this machine has no name; give that of who approves with --by"
-        raise SettingsError(msg) from None
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def read_story(tables: DeltaTables, wanted: str) -> Story:
         # A retraining promotes under its incident's id and the attempt.
         [row for row in tables.read("promotions") if row["by"].partition(":")[0] == incident],
         _of_version(first, History(tables).judged_between(first["batch_id"], first["batch_id"] + 1)),
+        _about(incident, tables.read("silences")),
     )
 
 

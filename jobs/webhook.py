@@ -16,6 +16,7 @@ from pegel.alerts.webhook.entra_caller import ActionGroupCheck
 from pegel.alerts.webhook.intake import Intake
 from pegel.alerts.webhook.reconciler import Reconciler
 from pegel.alerts.webhook.signed_caller import SignedCallerCheck
+from pegel.alerts.webhook.silencing import Silencing
 from pegel.conf.bearer_token import TokenCheck
 from pegel.conf.settings import Settings
 from pegel.errors import OutsideError
@@ -71,7 +72,14 @@ def build_app(settings: Settings, tokens: TokenCheck) -> FastAPI:
         trail.close()
 
     return create_app(
-        intake, tokens, lambda: worker.start(*steps), _stop, trail=trail, signatures=signatures, approvers=approvers
+        intake,
+        tokens,
+        lambda: worker.start(*steps),
+        _stop,
+        trail=trail,
+        signatures=signatures,
+        approvers=approvers,
+        silencing=Silencing(tables, trail),
     )
 
 

@@ -16,6 +16,8 @@ JOBS = {
     "deliver": "Send alerts to Azure Monitor and final metrics to MLflow.",
     "webhook": "Take the calls of Azure's action group and start retrainings.",
     "approve": "Let the proposed retraining of an incident start.",
+    "silence": "Keep alerts of a model or a rule from being sent, for some time.",
+    "ack": "Say that somebody looks after an incident, so that it is not repeated.",
     "explain": "Tell an incident in words, from the tables.",
     "replay": "Decide an alert again, from the rows that it rests on.",
     "backtest": "Try another policy on history.",

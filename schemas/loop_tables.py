@@ -94,6 +94,26 @@ WEBHOOK_CALLS = Table(
     ),
 )
 
+SILENCES = Table(
+    "silences",
+    "what a person does not want to hear of: a silence begins or is ended early, or an incident is acknowledged",
+    ("silence_id", "wish"),
+    "webhook",
+    (
+        Column(
+            "silence_id", "string", "made up by who asks, so that a copy of a call asks for nothing", nullable=False
+        ),
+        Column("wish", "string", "silence, end or acknowledge", nullable=False),
+        Column("at", "timestamp", "when it was asked for; a silence begins then", nullable=False),
+        Column("until", "timestamp", "when a silence ends by itself"),
+        Column("model", "string", "of a silence: of which model, '*' for all"),
+        Column("rule", "string", "of a silence: of which rule, '*' for all"),
+        Column("incident_id", "string", "the incident that is acknowledged"),
+        Column("by", "string", "the name that the person gave", nullable=False),
+        Column("reason", "string", "why, in the person's words", nullable=False),
+    ),
+)
+
 RETRAININGS = Table(
     "retrainings",
     "the states of one retraining",

@@ -16,6 +16,7 @@ from pegel.schemas.loop_tables import (
     PROMOTIONS,
     REQUEUES,
     RETRAININGS,
+    SILENCES,
     WEBHOOK_CALLS,
     audit_table,
 )
@@ -51,6 +52,7 @@ TABLES: dict[str, Table] = {
         PIPELINE_ALERTS,
         DELIVERIES,
         WEBHOOK_CALLS,
+        SILENCES,
         RETRAININGS,
         PROMOTIONS,
         REQUEUES,

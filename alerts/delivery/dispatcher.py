@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pegel.alerts.delivery.outbox import Backoff, DeliveryState, Outbox, Row
 from pegel.alerts.delivery.sink import Alert, DeliveryError, Sink
-from pegel.alerts.delivery.withholding import inhibited
+from pegel.alerts.delivery.withholding import Withholding
 from pegel.errors import OutsideError
 from pegel.schemas.audit import Head, write_heads
 from pegel.tables.audit import AuditTrail
@@ -71,6 +71,7 @@ class Dispatcher:
         self._repeat_seconds = repeat_seconds
         self._trail = trail
         self._audit_heads = audit_heads
+        self._withholding = Withholding(tables)
         self._outboxes: dict[str, Outbox] | None = None
         self._last_told: dict[tuple[str, str], datetime] = {}
         self._versions = dict.fromkeys(_SOURCES, -1)
@@ -84,6 +85,7 @@ class Dispatcher:
         """
         try:
             outboxes = self._refresh()
+            self._withholding.refresh()
             outcomes = [row for sink in self._sinks for row in self._deliver(sink, outboxes[sink.name], ignore_backoff)]
         except Exception:
             self._outboxes = None
@@ -128,7 +130,8 @@ class Dispatcher:
 
     def _deliver(self, sink: Sink, outbox: Outbox, ignore_backoff: bool) -> Iterator[Row]:
         now = self._now()
-        if withheld := outbox.withhold(now, inhibited):
+        outbox.acknowledged = self._withholding.acknowledged
+        if withheld := outbox.withhold(now, lambda alert: self._withholding.reason(alert, now)):
             self._tables.append("deliveries", withheld)
             yield from withheld
         due = outbox.due(now, ignore_backoff=ignore_backoff)

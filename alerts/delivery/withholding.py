@@ -1,6 +1,12 @@
-"""What nobody is to be told at the moment, and why. Pure."""
+"""What nobody is to be told at the moment, and why. Edge: reads ``silences``."""
+
+from datetime import datetime
 
 from pegel.alerts.delivery.sink import Alert
+from pegel.schemas.silences import Silence, acknowledged_in, silences_in
+from pegel.tables.delta import DeltaTables
+
+_TABLE = "silences"
 
 
 def inhibited(alert: Alert) -> str | None:
@@ -13,3 +19,40 @@ def inhibited(alert: Alert) -> str | None:
     """
     by = alert.get("inhibited_by")
     return None if by is None else f"the pipeline was sick, see incident {by}"
+
+
+class Withholding:
+    """Inhibition, silences and acknowledgements, as the tables have them.
+
+    Args:
+        tables: where ``silences`` lies; it needs not be there.
+    """
+
+    def __init__(self, tables: DeltaTables) -> None:
+        self._tables = tables
+        self._version = -1
+        self._silences: tuple[Silence, ...] = ()
+        self.acknowledged: frozenset[str] = frozenset()
+        """The incidents that somebody looks after: they are not repeated, but what happens in them is told."""
+
+    def refresh(self) -> None:
+        """Read the table if it has moved.
+
+        Raises:
+            OutsideError: if it cannot be read.
+        """
+        version = self._tables.version(_TABLE)
+        if version > self._version:
+            rows = self._tables.read(_TABLE)
+            self._silences, self.acknowledged = silences_in(rows), frozenset(acknowledged_in(rows))
+            self._version = version
+
+    def reason(self, alert: Alert, now: datetime) -> str | None:
+        """Why an alert is not sent at this moment; None if it is."""
+        for silence in self._silences:
+            if silence.covers(alert, now):
+                return (
+                    f"silenced by {silence.by} until {silence.until:%Y-%m-%d %H:%M:%S} UTC ({silence.silence_id}): "
+                    f"{silence.reason}"
+                )
+        return inhibited(alert)

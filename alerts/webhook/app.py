@@ -1,4 +1,6 @@
-"""The intake: ``POST /alerts/azure`` for Azure's action group, ``/alerts/signed`` and ``/approvals`` for signers. Edge.
+"""The intake: ``POST /alerts/azure`` for Azure's action group, three doors for who signs what it sends. Edge.
+
+The doors of signers are ``/alerts/signed`` for alerts, ``/approvals`` and ``/silences`` for what persons decide.
 
 An action group tries again only after 408, 429, 503, 504 and broken connections, so that whatever goes wrong on this
 side is answered with 503, and a call is stored before it is answered with 202. Who is not let in is not told why: the
@@ -17,15 +19,16 @@ from starlette.requests import ClientDisconnect
 
 from pegel.alerts.webhook.call import CallError, WebhookCall, parse_approval, parse_call, parse_event
 from pegel.alerts.webhook.call_records import CALL
-from pegel.alerts.webhook.description import APPROVED, EVENT, RESPONSES, TAKES, Health, Taken, describe
+from pegel.alerts.webhook.description import APPROVED, EVENT, RESPONSES, SILENCED, TAKES, Health, Taken, describe
 from pegel.alerts.webhook.intake import Accepted, Intake
 from pegel.alerts.webhook.signed_caller import SignedCallerCheck
+from pegel.alerts.webhook.silencing import Answer, Silencing, parse_wish
 from pegel.conf.bearer_token import TokenCheck, TokenError
 from pegel.tables.audit import AuditTrail
 
 _log = logging.getLogger(__name__)
 
-AZURE, SIGNED, APPROVALS = "/alerts/azure", "/alerts/signed", "/approvals"
+AZURE, SIGNED, APPROVALS, SILENCES = "/alerts/azure", "/alerts/signed", "/approvals", "/silences"
 
 MAX_BODY_BYTES = 256 * 1024
 """The largest common alert, as the vendor says."""
@@ -55,6 +58,7 @@ def create_app(
     trail: AuditTrail | None = None,
     signatures: SignedCallerCheck | None = None,
     approvers: SignedCallerCheck | None = None,
+    silencing: Silencing | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -65,7 +69,8 @@ def create_app(
         on_stop: called when it stops.
         trail: where calls that are not let in are recorded; the intake records the others.
         signatures: whose signed calls are let in; without it there is no such door.
-        approvers: whose approvals are let in; likewise.
+        approvers: whose approvals are let in, and wishes to hear nothing; likewise.
+        silencing: what happens to these wishes.
     """
 
     @asynccontextmanager
@@ -96,6 +101,12 @@ def create_app(
         @app.post(APPROVALS, status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=APPROVED)
         async def _approved(request: Request) -> JSONResponse:
             return await _answered(_take_approval(request, intake, approvers), APPROVALS, trail)
+
+    if approvers is not None and silencing is not None:
+
+        @app.post(SILENCES, status_code=202, response_model=Taken, responses=RESPONSES, openapi_extra=SILENCED)
+        async def _silenced(request: Request) -> JSONResponse:
+            return await _answered(_take_wish(request, silencing, approvers), SILENCES, trail)
 
     describe(app)
     return app
@@ -141,6 +152,11 @@ async def _take_approval(request: Request, intake: Intake, approvers: SignedCall
     return _answer(await run_in_threadpool(intake.approve, approval))
 
 
+async def _take_wish(request: Request, silencing: Silencing, approvers: SignedCallerCheck) -> JSONResponse:
+    asked = parse_wish(await _signed_body(request, approvers))
+    return _answer(await run_in_threadpool(silencing.take, asked))
+
+
 async def _signed_body(request: Request, signatures: SignedCallerCheck) -> bytes:
     body = await _body(request)
     await run_in_threadpool(signatures.check, request.headers, body)
@@ -151,7 +167,7 @@ async def _stored(intake: Intake, body: bytes, read: Callable[[bytes], WebhookCa
     return _answer(await run_in_threadpool(intake.accept, body, read))
 
 
-def _answer(accepted: Accepted) -> JSONResponse:
+def _answer(accepted: Accepted | Answer) -> JSONResponse:
     return JSONResponse({"outcome": accepted.outcome, "detail": accepted.detail}, accepted.status)
 
 

@@ -1,7 +1,8 @@
-"""Sends a person's approval to the webhook, signed. Edge."""
+"""Sends what a person decides to the webhook, signed: approvals, silences and acknowledgements. Edge."""
 
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import httpx
 
 from pegel.alerts.standard_webhooks import signed_headers
 from pegel.alerts.webhook.call import APPROVAL_TYPE
+from pegel.alerts.webhook.silencing import WISH_TYPE
 from pegel.errors import OutsideError, SettingsError
 
 _SECONDS = 15
@@ -31,6 +33,30 @@ def send_approval(url: str, key: bytes, incident_id: str, by: str) -> str:
         SettingsError: if the URL is neither https nor on this machine.
         OutsideError: if the webhook cannot be reached, or does not take the approval.
     """
+    payload = {"type": APPROVAL_TYPE, "data": {"incident_id": incident_id, "by": by}}
+    return _send(url, "/approvals", key, payload, f"the approval of {incident_id}")
+
+
+def send_wish(url: str, key: bytes, data: Mapping[str, object]) -> str:
+    """Ask for a silence, end one, or acknowledge an incident.
+
+    Args:
+        url: where the webhook is reached, without a path.
+        key: of an approver.
+        data: see :class:`~pegel.alerts.webhook.silencing.Asked`.
+
+    Returns:
+        what came of it, in words.
+
+    Raises:
+        SettingsError: if the URL is neither https nor on this machine.
+        OutsideError: if the webhook cannot be reached, or does not take it.
+    """
+    about = f"the wish to {data['wish']} {data.get('incident_id') or data['silence_id']}"
+    return _send(url, "/silences", key, {"type": WISH_TYPE, "data": data}, about)
+
+
+def _send(url: str, path: str, key: bytes, payload: Mapping[str, object], about: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -39,13 +65,13 @@ def send_approval(url: str, key: bytes, incident_id: str, by: str) -> str:
         raise SettingsError(msg) from None
     here = parts.hostname in _LOOPBACK
     if parts.scheme != "https" and not (parts.scheme == "http" and here):
-        msg = f"--url {url!r} has to be https, or http on this machine, since an approval is nobody else's to read"
+        msg = f"--url {url!r} has to be https, or http on this machine, since it is nobody else's to read"
         raise SettingsError(msg)
-    body = json.dumps({"type": APPROVAL_TYPE, "data": {"incident_id": incident_id, "by": by}}).encode()
-    headers = signed_headers([key], f"approval_{uuid.uuid4().hex}", datetime.now(UTC), body)
+    body = json.dumps(payload).encode()
+    headers = signed_headers([key], f"{path.strip('/')}_{uuid.uuid4().hex}", datetime.now(UTC), body)
     try:
         answer = httpx.post(
-            f"{url.rstrip('/')}/approvals",
+            url.rstrip("/") + path,
             content=body,
             headers={"Content-Type": "application/json", **headers},
             timeout=_SECONDS,
@@ -57,6 +83,6 @@ def send_approval(url: str, key: bytes, incident_id: str, by: str) -> str:
         raise OutsideError(msg) from error
     detail = str(said.get("detail", "no reason given")) if isinstance(said, dict) else "no reason given"
     if answer.status_code not in (200, 202):
-        msg = f"the webhook at {url} answered {answer.status_code} to the approval of {incident_id}: {detail}"
+        msg = f"the webhook at {url} answered {answer.status_code} to {about}: {detail}"
         raise OutsideError(msg)
     return detail

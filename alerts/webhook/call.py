@@ -69,7 +69,7 @@ def parse_call(body: bytes) -> WebhookCall:
         raise CallError(f"the body is not of schema {SCHEMA_ID}; turn the common alert schema on in the action group")
     data = _mapping(payload.get("data"))
     essentials = _mapping(data.get("essentials"))
-    alert_id, condition, rule = (_short_text(essentials, name, "data.essentials") for name in ESSENTIALS)
+    alert_id, condition, rule = (short_text(essentials, name, "data.essentials") for name in ESSENTIALS)
     dimensions = _dimensions(_mapping(data.get("alertContext")))
     model, incident_id = dimensions.get("model", ""), dimensions.get("incident_id", "")
     return WebhookCall(call_key(alert_id, condition), alert_id, condition, rule, model, incident_id)
@@ -85,7 +85,7 @@ def parse_event(body: bytes) -> WebhookCall:
     kind, data = payload.get("type"), _mapping(payload.get("data"))
     if not isinstance(kind, str) or not kind.startswith(TYPE_PREFIX):
         raise CallError(f"the body is not of a type {TYPE_PREFIX}…, as the sink webhook of pegel deliver sends them")
-    alert_id, incident_id, model = (_short_text(data, name, "data") for name in ("alert_id", "incident_id", "model"))
+    alert_id, incident_id, model = (short_text(data, name, "data") for name in ("alert_id", "incident_id", "model"))
     state = kind.removeprefix(TYPE_PREFIX)
     if state not in set(AlertState):
         raise CallError(f"the type ends in no state of an incident: {', '.join(AlertState)}")
@@ -103,14 +103,23 @@ def parse_approval(body: bytes) -> Approval:
         >>> parse_approval(b'{"type": "pegel.approval", "data": {"incident_id": "i1", "by": "Ada"}}')
         Approval(incident_id='i1', by='Ada')
     """
-    payload = _object(body)
-    if payload.get("type") != APPROVAL_TYPE:
-        raise CallError(f"the body is not of the type {APPROVAL_TYPE}, as pegel approve sends it")
-    data = _mapping(payload.get("data"))
-    incident_id, by = (_short_text(data, name, "data") for name in ("incident_id", "by"))
+    data = read_object(body, APPROVAL_TYPE)
+    incident_id, by = (short_text(data, name, "data") for name in ("incident_id", "by"))
     if not by.isprintable() or len(by) > LONGEST_NAME:
         raise CallError(f"data.by is no name of at most {LONGEST_NAME} printable characters")
     return Approval(incident_id, by)
+
+
+def read_object(body: bytes, type_name: str) -> Mapping[str, Any]:
+    """The ``data`` of what a person sends, if it is of that type.
+
+    Raises:
+        CallError: if the body is no JSON or of another type.
+    """
+    payload = _object(body)
+    if payload.get("type") != type_name:
+        raise CallError(f"the body is not of the type {type_name}, as pegel sends it")
+    return _mapping(payload.get("data"))
 
 
 def call_key(alert_id: str, condition: str) -> str:
@@ -126,7 +135,12 @@ def _object(body: bytes) -> Mapping[str, Any]:
     return _mapping(payload)
 
 
-def _short_text(within: Mapping[str, Any], name: str, where: str) -> str:
+def short_text(within: Mapping[str, Any], name: str, where: str) -> str:
+    """A text that has to be there, and is at most 1,000 characters long.
+
+    Raises:
+        CallError: if it is not.
+    """
     value = within.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_FIELD:
         raise CallError(f"{where}.{name} is missing or not a short text")

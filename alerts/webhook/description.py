@@ -7,7 +7,9 @@ from pydantic import BaseModel
 
 from pegel.alerts.webhook.call import APPROVAL_TYPE, ESSENTIALS, LONGEST_FIELD, LONGEST_NAME, SCHEMA_ID
 from pegel.alerts.webhook.call_records import Outcome
+from pegel.alerts.webhook.silencing import WISH_TYPE
 from pegel.schemas.alert_stream import TYPE_PREFIX
+from pegel.schemas.silences import LONGEST, Wish
 
 
 class Taken(BaseModel):
@@ -35,7 +37,7 @@ _WORDS = {
     401: "the token or the signature proves nothing",
     403: "the token is for somebody else",
     408: "the body took too long to arrive",
-    409: "it cannot be approved",
+    409: "it cannot be approved, ended or acknowledged",
     413: "the body is too large",
     503: "the call could not be taken now",
 }
@@ -78,6 +80,27 @@ _APPROVAL = {
 }
 
 
+_WISH = {
+    "type": "object",
+    "required": ["type", "data"],
+    "properties": {
+        "type": {"const": WISH_TYPE},
+        "data": {
+            "type": "object",
+            "required": ["wish", "silence_id", "by", "reason"],
+            "properties": {
+                "wish": {"enum": [wish.value for wish in Wish]},
+                "silence_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+                "by": _BY,
+                "reason": _TEXT,
+                "seconds": {"type": "number", "minimum": 60, "maximum": LONGEST.total_seconds()},
+                **dict.fromkeys(("model", "rule", "incident_id"), _TEXT),
+            },
+        },
+    },
+}
+
+
 def _takes(schema: dict[str, Any], scheme: str) -> dict[str, Any]:
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
     return {"requestBody": body, "security": [{scheme: []}]}
@@ -86,7 +109,8 @@ def _takes(schema: dict[str, Any], scheme: str) -> dict[str, Any]:
 TAKES, EVENT, APPROVED = (
     _takes(_CALL, "EntraToken"), _takes(_EVENT, "StandardWebhooks"), _takes(_APPROVAL, "StandardWebhooks"),
 )  # fmt: skip
-"""What the three doors take."""
+SILENCED = _takes(_WISH, "StandardWebhooks")
+"""What the doors take."""
 
 
 def describe(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from pegel.dashboard.views.intervals import finite
 from pegel.dashboard.views.words import MAX_SENTENCE, MAX_TITLE, Level, visible
 from pegel.schemas.policy import Action, AlertState
+from pegel.schemas.silences import acknowledged_in
 
 Row = dict[str, Any]
 
@@ -79,7 +80,11 @@ def incidents(rows: Mapping[str, Sequence[Row]], start: datetime) -> tuple[Incid
     retrainings: dict[str, list[Row]] = defaultdict(list)
     for row in rows["retrainings"]:
         retrainings[row["incident_id"]].append(row)
-    built = [_one(alerts, retrainings[incident_id]) for incident_id, alerts in transitions.items()]
+    looked_after = acknowledged_in(rows.get("silences", ()))
+    built = [
+        _one(alerts, retrainings[incident_id], looked_after.get(incident_id))
+        for incident_id, alerts in transitions.items()
+    ]
     opened = [i for i in built if i.open]
     closed = [i for i in built if not i.open and i.changed_at >= start]
     opened.sort(key=lambda i: (i.level.rank, i.severity, i.since))
@@ -87,7 +92,7 @@ def incidents(rows: Mapping[str, Sequence[Row]], start: datetime) -> tuple[Incid
     return (*opened, *closed)
 
 
-def _one(alerts: list[Row], retrainings: list[Row]) -> Incident:
+def _one(alerts: list[Row], retrainings: list[Row], looked_after_by: str | None) -> Incident:
     alerts.sort(key=lambda r: r["sequence"])
     first, last = alerts[0], alerts[-1]
     retraining = newest_state(retrainings)
@@ -95,6 +100,8 @@ def _one(alerts: list[Row], retrainings: list[Row]) -> Incident:
     # A closing transition has no evidence of its own: the numbers of the last one that had are shown.
     told = next((r for r in reversed(alerts) if r["n"]), last)
     happens, todo = _what_next(state, last["action"], retraining)
+    if looked_after_by is not None and state not in _CLOSED:
+        happens += f" {visible(looked_after_by)} has acknowledged it, so it is not repeated."
     return Incident(
         incident_id=visible(last["incident_id"]),
         state=visible(state),

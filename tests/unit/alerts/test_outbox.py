@@ -24,7 +24,12 @@ class MemoryTables:
     """The two tables of the dispatcher, in memory; ``crash_on`` fails the append of that number."""
 
     def __init__(self, alerts: list[dict[str, Any]]) -> None:
-        self.rows: dict[str, list[dict[str, Any]]] = {"alerts": alerts, "pipeline_alerts": [], "deliveries": []}
+        self.rows: dict[str, list[dict[str, Any]]] = {
+            "alerts": alerts,
+            "pipeline_alerts": [],
+            "silences": [],
+            "deliveries": [],
+        }
         self.reads: Counter[str] = Counter()
         self.appends = 0
         self.crash_on: int | None = None

@@ -27,7 +27,12 @@ def alert(state: str, sequence: int, decided: datetime = START, incident: str = 
 
 class MemoryTables:
     def __init__(self, *alerts: dict[str, Any]) -> None:
-        self.rows: dict[str, list[dict[str, Any]]] = {"alerts": list(alerts), "pipeline_alerts": [], "deliveries": []}
+        self.rows: dict[str, list[dict[str, Any]]] = {
+            "alerts": list(alerts),
+            "pipeline_alerts": [],
+            "silences": [],
+            "deliveries": [],
+        }
 
     def version(self, name: str) -> int:
         return len(self.rows[name])
