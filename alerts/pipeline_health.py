@@ -92,7 +92,9 @@ class PipelineHealth:
         if not candidates:
             return
         moments = self._moments(rule.for_seconds / STEPS)
-        found = [fault for source in candidates if (fault := self._silence(source, moments, rule.for_seconds))]
+        at = {batch.batch_id: moment for batch, moment in zip(self._batches, moments, strict=True)}
+        silent = [source for source in candidates if moments[-1] - at[self._last[source]] >= rule.for_seconds]
+        found = [fault for source in silent if (fault := self._silence(source, moments, rule.for_seconds))]
         partitions = [fault for fault in found if fault.model == ALL]
         together = [fault.first_batch_id for fault in partitions]
         for fault in found:
@@ -105,11 +107,12 @@ class PipelineHealth:
             yield Fault(ALL, sources, first.since, first.first_batch_id, first.value, first.threshold)
 
     def _silence(self, source: str, moments: list[float], for_seconds: float) -> Fault | None:
-        heard = [i for i, batch in enumerate(self._batches) if source in _sources(batch)]
-        pauses = [moments[later] - moments[earlier] for earlier, later in pairwise(heard)]
-        if len(pauses) < PAUSES:
+        heard = [i for i, batch in enumerate(self._batches) if _is_heard(source, batch)]
+        if len(heard) <= PAUSES:
             return None
-        silent, wanted = moments[-1] - moments[heard[-1]], max(for_seconds, LONGER * max(pauses))
+        silent = moments[-1] - moments[heard[-1]]
+        longest = max(moments[later] - moments[earlier] for earlier, later in pairwise(heard))
+        wanted = max(for_seconds, LONGER * longest)
         if silent < wanted:
             return None
         last = self._batches[heard[-1]]
@@ -150,6 +153,11 @@ class PipelineHealth:
         timed = [(batch.newest_enqueued, batch) for batch in self._batches if batch.newest_enqueued is not None]
         since = max((at for at, _ in timed), default=datetime.max.replace(tzinfo=UTC)) - timedelta(seconds=seconds)
         return [batch for at, batch in timed if at > since]
+
+
+def _is_heard(source: str, batch: BatchHealth) -> bool:
+    # Asked for each micro-batch that is remembered, so nothing is put together here.
+    return source in batch.partitions or (source.startswith(_MODEL) and source.removeprefix(_MODEL) in batch.models)
 
 
 def _sources(batch: BatchHealth) -> Iterator[str]:

@@ -19,9 +19,9 @@ var databricksPrincipals = [
   modelsPrincipalId
 ]
 
-// The intake writes its own two tables and nothing else, whatever somebody makes of it.
+// The intake writes its own three tables and nothing else, whatever somebody makes of it.
 var blobs = 'Microsoft.Storage/storageAccounts/blobServices/containers/blobs'
-var onlyWebhookTables = '((!(ActionMatches{\'${blobs}/write\'}) AND !(ActionMatches{\'${blobs}/add/action\'}) AND !(ActionMatches{\'${blobs}/move/action\'}) AND !(ActionMatches{\'${blobs}/delete\'})) OR (@Resource[${blobs}:path] StringLike \'${tablesFolder}/webhook_calls*\' OR @Resource[${blobs}:path] StringLike \'${tablesFolder}/audit_events_webhook*\'))'
+var onlyWebhookTables = '((!(ActionMatches{\'${blobs}/write\'}) AND !(ActionMatches{\'${blobs}/add/action\'}) AND !(ActionMatches{\'${blobs}/move/action\'}) AND !(ActionMatches{\'${blobs}/delete\'})) OR (@Resource[${blobs}:path] StringLike \'${tablesFolder}/webhook_calls*\' OR @Resource[${blobs}:path] StringLike \'${tablesFolder}/silences*\' OR @Resource[${blobs}:path] StringLike \'${tablesFolder}/audit_events_webhook*\'))'
 
 resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   name: name

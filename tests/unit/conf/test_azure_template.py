@@ -257,7 +257,7 @@ def test_the_webhook_writes_only_its_own_tables():
     guarded = set(re.findall(r"!\(ActionMatches\{'\$\{blobs\}/([\w/]+)'\}\)", condition))
     assert guarded == {"write", "add/action", "move/action", "delete"}
     tables = re.findall(r"StringLike '\$\{tablesFolder\}/(\w+)\*'", condition)
-    assert tables == ["webhook_calls", "audit_events_webhook"]
+    assert tables == ["webhook_calls", "silences", "audit_events_webhook"]
     assert SETTINGS.storage.root.endswith(f"/{MAIN.variables['tablesFolder'].strip(chr(39))}")
 
 
