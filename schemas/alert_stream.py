@@ -40,6 +40,8 @@ COLUMNS: dict[str, str] = {
     "message": "string",
     "runbook": "string",
     "audit_heads": "string",
+    "cause": "string",
+    "owner": "string",
 }
 """Column -> its type in a stream declaration."""
 

@@ -42,6 +42,9 @@ param alertRetentionDays int = 90
 @description('Where people are paged.')
 param pageEmail string
 
+@description('Whom broken data and changed labels call; those who are on call, unless told otherwise.')
+param dataOwnerEmail string = pageEmail
+
 @description('The public address of `pegel webhook`, https.')
 param webhookUri string
 
@@ -155,6 +158,7 @@ module alerting 'modules/alerting.bicep' = {
     eventHubsNamespaceId: eventHubs.outputs.namespaceId
     predictionsHub: predictionsHub
     pageEmail: pageEmail
+    dataOwnerEmail: dataOwnerEmail
     webhookUri: webhookUri
     webhookApplicationObjectId: webhookApplicationObjectId
     webhookIdentifierUri: webhookIdentifierUri

@@ -16,6 +16,23 @@ Row = dict[str, Any]
 PIPELINE = "*"
 """Stands for the model in incidents about the pipeline itself."""
 
+# What happens by itself and what a person does, by what a confirmed incident asks for.
+_CONFIRMED: Mapping[str, tuple[str, str]] = {
+    Action.RETRAIN: (
+        "A retraining is asked for through Azure Monitor and the webhook.",
+        "If it is only proposed, `pegel approve` lets it start. If none has started after five minutes, look at "
+        "the outbox and at the webhook below.",
+    ),
+    Action.NONE: (
+        "It is recorded, calls nobody and retrains nothing. It closes after quiet blocks.",
+        "Nothing now: its message says why. Look again when labels have come.",
+    ),
+    Action.PAGE: (
+        "Nothing but paging. It closes after quiet blocks.",
+        "Follow the runbook: no one else acts on it.",
+    ),
+}
+
 _CLOSED = {AlertState.RETRACTED, AlertState.RESOLVED}
 
 # How far a retraining has come, for rows of the same moment.
@@ -160,13 +177,7 @@ def _what_next(state: str, action: str, retraining: Row | None) -> tuple[str, st
             "Final windows confirm it or take it back, within a minute or two.",
             "Wait for that, unless users already complain.",
         )
-    if action == Action.RETRAIN:
-        return (
-            "A retraining is asked for through Azure Monitor and the webhook.",
-            "If it is only proposed, `pegel approve` lets it start. If none has started after five minutes, look at "
-            "the outbox and at the webhook below.",
-        )
-    return "Nothing but paging. It closes after quiet blocks.", "Follow the runbook: no one else acts on it."
+    return _CONFIRMED.get(action, _CONFIRMED[Action.PAGE])
 
 
 def _while_retraining(row: Row) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A local Azure Monitor: logs ingestion, two alert rules, an action group and the issuer of its tokens. Edge.
+"""A local Azure Monitor: logs ingestion, three alert rules, an action group and the issuer of its tokens. Edge.
 
 Real clients talk to it over HTTPS. What it refuses and repeats is what the real one refuses and repeats.
 """
@@ -23,6 +23,7 @@ from pegel.local.azure_monitor.tokens import AUDIENCE, TokenIssuer
 from pegel.schemas.alert_stream import COLUMNS, TABLE
 
 PAGE_RULE = "pegel-page"
+DATA_RULE = "pegel-data"
 RETRAIN_RULE = "pegel-retrain"
 
 _DIMENSIONS = ("model", "incident_id")
@@ -190,6 +191,7 @@ def _rules(webhook_url: str | None) -> list[AlertRule]:
     rules = []
     for name, file, severity, calls in (
         (PAGE_RULE, "azure/alert-page.kql", 1, ()),
+        (DATA_RULE, "azure/alert-data.kql", 1, ()),
         (RETRAIN_RULE, "azure/alert-retrain.kql", 2, (webhook_url,) if webhook_url else ()),
     ):
         text = packaged(file)

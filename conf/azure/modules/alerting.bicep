@@ -1,4 +1,4 @@
-// Whom alerts call. Two action groups, so that only the rule for confirmed drift reaches the webhook that starts retrainings.
+// Whom alerts call. Action groups of their own, so that only the rule for confirmed drift reaches the webhook that starts retrainings.
 
 param location string
 param prefix string
@@ -8,6 +8,9 @@ param predictionsHub string
 
 @description('Where people are paged.')
 param pageEmail string
+
+@description('Whom broken data and changed labels call.')
+param dataOwnerEmail string
 
 @description('The public address of `pegel webhook`, https.')
 param webhookUri string
@@ -54,6 +57,22 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
       {
         name: 'on-call'
         emailAddress: pageEmail
+        useCommonAlertSchema: true
+      }
+    ]
+  }
+}
+
+resource dataOwners 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: '${prefix}-data-owners'
+  location: 'Global'
+  properties: {
+    groupShortName: 'pegeldata'
+    enabled: true
+    emailReceivers: [
+      {
+        name: 'data-owner'
+        emailAddress: dataOwnerEmail
         useCommonAlertSchema: true
       }
     ]
@@ -114,6 +133,45 @@ resource pageRule 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     actions: {
       actionGroups: [
         people.id
+      ]
+    }
+  }
+}
+
+resource dataRule 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: 'pegel-data'
+  location: location
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'pegel-data'
+    description: 'An incident was diagnosed as broken data or changed labels: nothing is retrained, and whoever owns the data has to look.'
+    severity: 1
+    enabled: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    evaluationFrequency: evaluationFrequency
+    windowSize: lookBack
+    criteria: {
+      allOf: [
+        {
+          query: loadTextContent('../alert-data.kql')
+          timeAggregation: 'Count'
+          dimensions: incidentDimensions
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    autoMitigate: true
+    skipQueryValidation: true
+    actions: {
+      actionGroups: [
+        dataOwners.id
       ]
     }
   }

@@ -187,7 +187,7 @@ def test_every_file_that_is_loaded_is_there():
         for _, path in template.loaded:
             assert (AZURE / name).parent.joinpath(path).is_file(), f"{name} loads {path}"
     assert sorted(path for template in TEMPLATES.values() for _, path in template.loaded) == [
-        "../alert-page.kql", "../alert-retrain.kql", "../alert-stream.json",
+        "../alert-data.kql", "../alert-page.kql", "../alert-retrain.kql", "../alert-stream.json",
     ]  # fmt: skip
 
 
@@ -297,7 +297,7 @@ def test_what_is_sent_ends_in_the_table_that_the_rules_read():
 
 def test_every_query_runs_and_has_the_dimensions_of_its_rule():
     rules = all_of("Microsoft.Insights/scheduledQueryRules")
-    assert [rule.body["name"] for rule in rules] == ["pegel-page", "pegel-retrain"]
+    assert [rule.body["name"] for rule in rules] == ["pegel-page", "pegel-data", "pegel-retrain"]
     dimensions = re.findall(r"name: '(\w+)'", TEMPLATES["modules/alerting.bicep"].variables["incidentDimensions"])
     assert dimensions == ["model", "incident_id"]
     row = {**dict.fromkeys(COLUMNS), "alert_id": "a", "incident_id": "i", "sequence": 2, "model": "m"}
@@ -306,9 +306,11 @@ def test_every_query_runs_and_has_the_dimensions_of_its_rule():
         path = re.fullmatch(r"loadTextContent\('\.\./([\w-]+\.kql)'\)", criterion["query"].text)
         assert path
         query = compile_query(packaged(f"azure/{path[1]}"), {TABLE: [*COLUMNS]})
-        (left,) = query.run([{**row, "state": "confirmed", "action": "retrain", "TimeGenerated": 1}])
+        # A row that fires every rule; no incident of the stream is like it.
+        fires = {**row, "state": "confirmed", "action": "retrain", "cause": "pipeline_fault", "TimeGenerated": 1}
+        (left,) = query.run([fires])
         assert {name: left[name] for name in dimensions} == {"model": "m", "incident_id": "i"}
-        assert query.run([{**row, "state": "resolved", "action": "retrain", "TimeGenerated": 1}]) == []
+        assert query.run([{**fires, "state": "resolved"}]) == []
         assert criterion["dimensions"] == Expression("incidentDimensions")
 
 
@@ -333,12 +335,30 @@ def test_rules_are_those_that_the_local_azure_monitor_tries():
     }
 
 
+@pytest.mark.parametrize(
+    ("cause", "action", "fired"),
+    [
+        ("pipeline_fault", "page", ["pegel-page", "pegel-data"]),
+        ("label_change", "page", ["pegel-page", "pegel-data"]),
+        # Whoever was called when it opened is let go, and nobody else is called.
+        ("harmless_shift", "none", []),
+        ("mix_shift", "none", []),
+        ("harmful_shift", "retrain", ["pegel-page", "pegel-retrain"]),
+        (None, "page", ["pegel-page"]),
+    ],
+)
+def test_the_cause_of_a_confirmed_incident_says_who_is_called(cause, action, fired):
+    row = {**dict.fromkeys(COLUMNS), "alert_id": "a", "incident_id": "i", "sequence": 2, "model": "m"}
+    row |= {"state": "confirmed", "action": action, "cause": cause, "TimeGenerated": 1}
+    assert [rule.name for rule in local_rules(None) if rule.query.run([row])] == fired
+
+
 def test_only_the_rule_for_confirmed_drift_reaches_the_webhook():
     called = {
         rule.body["name"]: [group.text for group in rule.body["properties"]["actions"]["actionGroups"]]
         for rule in all_of("Microsoft.Insights/scheduledQueryRules")
     }
-    assert called == {"pegel-page": ["people.id"], "pegel-retrain": ["retraining.id"]}
+    assert called == {"pegel-page": ["people.id"], "pegel-data": ["dataOwners.id"], "pegel-retrain": ["retraining.id"]}
     assert SETTINGS.webhook.rules == ("pegel-retrain",)
     for alert in all_of("Microsoft.Insights/metricAlerts"):
         assert alert.body["properties"]["actions"] == [{"actionGroupId": Expression("people.id")}]

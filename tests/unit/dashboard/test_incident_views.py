@@ -86,3 +86,16 @@ def test_a_confirmed_incident_that_only_pages_asks_for_a_person(now):
 
     assert incident.level is Level.BROKEN
     assert "no one else acts" in incident.todo
+
+
+def test_a_confirmed_incident_that_asks_for_nothing_asks_nobody(now):
+    rows = evening(now, "confirmed", 30)
+    rows["retrainings"] = []
+    for row in rows["alerts"]:
+        if row["state"] == "confirmed":
+            row["action"] = "none"
+
+    incident = of(rows, now)[0]
+
+    assert (incident.open, incident.mending) == (True, False)
+    assert incident.todo.startswith("Nothing now")
