@@ -1,6 +1,6 @@
 """What a diagnosis adds to a confirmed alert: the action, words for its message, and its columns. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -29,17 +29,17 @@ class Conclusion:
     columns: Mapping[str, Any]
 
 
-def conclude(rule: Rule, symptoms: Symptoms | None, policy: DiagnosisPolicy) -> Conclusion:
+def conclude(rule: Rule, look: Callable[[], Symptoms | None], policy: DiagnosisPolicy) -> Conclusion:
     """Diagnose a confirmed incident.
 
     Args:
         rule: of the incident. One on rates says itself what is wrong, and is not diagnosed.
-        symptoms: of the incident; None if there was nothing to compare with.
+        look: asked for the symptoms of the incident; None if there was nothing to compare with.
         policy: what follows from causes.
     """
     if rule.kind is RuleKind.RATE:
         return Conclusion(rule.action, "", NOT_DIAGNOSED)
-    found = diagnose(symptoms, policy.harmless_loss)
+    found = diagnose(look(), policy.harmless_loss)
     owner = owner_of(found, policy)
     findings = [finding_to_row(finding) for finding in found.findings]
     return Conclusion(

@@ -5,6 +5,7 @@ For each model and rule there is at most one unresolved incident; what rings mea
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pegel import __version__
@@ -160,7 +161,7 @@ class Incidents:
         loudest = still[0]
         incident.columns = tuple(verdict.column for verdict in still)
         incident.calibrated = loudest.calibrated
-        found = conclude(incident.rule, symptoms_of(incident.evidence), self._policy.diagnosis)
+        found = conclude(incident.rule, partial(symptoms_of, incident.evidence), self._policy.diagnosis)
         action = found.action
         if action is Action.RETRAIN and not self._may_retrain(loudest):
             action = Action.PAGE

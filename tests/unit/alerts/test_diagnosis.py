@@ -97,7 +97,7 @@ def test_only_the_last_two_causes_retrain_and_no_page_is_taken_back(
     symptoms: Symptoms | None, allowed: bool, action: Action, kind: RuleKind
 ) -> None:
     rule = Rule("r", kind, "*", 0.1, 2, action, "drift.md")
-    found = conclude(rule, symptoms, DiagnosisPolicy("owner", undiagnosed_may_retrain=allowed))
+    found = conclude(rule, lambda: symptoms, DiagnosisPolicy("owner", undiagnosed_may_retrain=allowed))
     if kind is RuleKind.RATE:
         assert (found.action, found.columns["cause"]) == (action, None)
         return
