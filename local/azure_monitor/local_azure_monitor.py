@@ -191,8 +191,8 @@ def _rules(webhook_url: str | None) -> list[AlertRule]:
     rules = []
     for name, file, severity, calls in (
         (PAGE_RULE, "azure/alert-page.kql", 1, ()),
-        (DATA_RULE, "azure/alert-data.kql", 1, ()),
         (RETRAIN_RULE, "azure/alert-retrain.kql", 2, (webhook_url,) if webhook_url else ()),
+        (DATA_RULE, "azure/alert-data.kql", 1, ()),
     ):
         text = packaged(file)
         query = compile_query(text, {TABLE: [*COLUMNS]})
