@@ -61,14 +61,16 @@ class StreamWatch:
             OutsideError: if a table cannot be read or written.
         """
         now = self._now()
-        if not self._rules or (self._looked_at is not None and now - self._looked_at < self._every):
+        if self._looked_at is not None and now - self._looked_at < self._every:
             return []
         self._looked_at = now
         newest = self._newest()
         if newest is None:
             return []
         unresolved = self._unresolved()
-        rows = [row for rule in self._rules for row in self._decide(rule, newest, unresolved.get(rule.name), now)]
+        rows = [row for rule in self._rules for row in self._decide(rule, newest, unresolved.pop(rule.name, None), now)]
+        # What is left is of rules that the policy has no more.
+        rows += [self._forgotten(known, newest, now) for known in unresolved.values()]
         if rows:
             self._tables.append(TABLE, rows)
         return rows
@@ -91,6 +93,15 @@ class StreamWatch:
         name, since = known["incident_id"], known["since"]
         ended = self._row(rule, name, newest["batch_id"], since, now)
         return [ended | _transition(name, known["sequence"] + 1, AlertState.RESOLVED, _ended(rule, since))]
+
+    def _forgotten(self, known: Row, newest: Row, now: datetime) -> Row:
+        rule = Rule(known["rule"], RuleKind.HEARTBEAT, "*", 0.0, known["severity"], Action.NONE, known["runbook"])
+        words = (
+            f"The rule {rule.name} is not in the policy any more",
+            f"It began {moment(known['since'])}; nobody looks after it now. There is nothing to do.",
+        )
+        ended = self._row(rule, known["incident_id"], newest["batch_id"], known["since"], now)
+        return ended | _transition(known["incident_id"], known["sequence"] + 1, AlertState.RESOLVED, words)
 
     def _began(self, rule: Rule, newest: Row, seconds: float) -> tuple[str, str]:
         if rule.kind is RuleKind.LAG:

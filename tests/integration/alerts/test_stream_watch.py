@@ -1,5 +1,6 @@
 """Beside a stream that dies or falls behind: it is found once, under one name, and Azure Monitor hears of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_dead_stream_is_found_once_whoever_looks_and_ends_with_the_next_micro_ba
     assert len({row["incident_id"] for row in rows}) == 1
     assert len({row["alert_id"] for row in rows}) == 3
     assert len(read_story(tables, rows[0]["incident_id"]).alerts) == 3
+
+
+def test_incident_whose_rule_was_taken_out_of_the_policy_ends(watch, commit, clock, tables):
+    commit(7, 0)
+    clock.after(901)
+    watch().look()
+    policy = load_policy("policy.yml")
+    without = replace(policy, rules=tuple(rule for rule in policy.rules if rule.name != "heartbeat"))
+    clock.after(910)
+    for wanted in ([("heartbeat", "resolved", 7)], []):
+        assert told(StreamWatch(tables, without, now=clock).look()) == wanted
 
 
 @pytest.mark.parametrize(("holder", "says"), [(None, "the stream is dead"), ("stream", "a process (stream) holds")])
