@@ -127,9 +127,7 @@ class RecountedHistory(History):
         within = " OR ".join(_between("event_time", *span) for span in spans)
         asked = f"({within.replace('event_time', 'window_start')}) AND batch_id < {int(before)}"
         rows = self._tables.read("profiles", f"SELECT * FROM t WHERE {asked}")
-        others = {row["batch_id"] for row in rows if row["batch_id"] > self._merged_up_to} - self._held.keys()
-        if others:
-            self._account(min(others), max(others), others)
+        self._account_also(rows)
         return rest + list(self._recounted(f"({within}) AND batch_id < {int(before)}", rows))
 
     def blocks(self, before: int) -> list[Row]:
@@ -184,6 +182,11 @@ class RecountedHistory(History):
             else:
                 self._rows_law.compare("predictions", batch_id, "rows", expected, found)
 
+    def _account_also(self, partials: Sequence[Row]) -> None:
+        others = {row["batch_id"] for row in partials if row["batch_id"] > self._merged_up_to} - self._held.keys()
+        if others:
+            self._account(min(others), max(others), others)
+
     def _check_labels(self) -> None:
         """Compare what labels changed in the windows of the evidence with their rows."""
         spans = ranges(self._lineage.windows)
@@ -195,6 +198,7 @@ class RecountedHistory(History):
         asked = f"SELECT {LABEL_COLUMNS} FROM t WHERE {LABELS} AND {within('prediction_time')}"
         labels = self._tables.read("feedback", asked)
         partials = self._tables.read("profiles", f"SELECT * FROM t WHERE {within('window_start')}")
+        self._account_also(partials)
         stored = [p for p in partials if p["kind"] == FEEDBACK_KIND and p["batch_id"] > self._merged_up_to]
         if labels or stored:
             rows = prediction_rows(self._tables, within("event_time"))

@@ -1,8 +1,8 @@
 """A stream's whole record without Spark: events, the rows they leave, and what the stream's own code decided on them.
 
 Predictions and partials come from the recomputation in plain Python, and decisions from the code of the stream job. In
-it are a drift that is confirmed, retrained and resolved, a rise of errors, a false alarm that late events retract, and
-a micro-batch whose counts do not add up.
+it are a drift that is confirmed, retrained and resolved, a rise of errors, a loss of accuracy, a false alarm that late
+events retract, and a micro-batch whose counts do not add up.
 """
 
 import json
@@ -22,7 +22,7 @@ from pegel.alerts.incident import Incident
 from pegel.conf.settings import Settings
 from pegel.jobs.wiring.decisions import Decisions, Past
 from pegel.schemas.grids import CATEGORICAL, NUMERIC, GridColumn, make_grid
-from pegel.schemas.partials import ANSWERED, ERRORS, partial_from_row, tally_to_row
+from pegel.schemas.partials import ANSWERED, CORRECT, ERRORS, LABELLED, partial_from_row, tally_to_row
 from pegel.schemas.tables import STREAM_TABLES
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch
 from pegel.tables.delta import DeltaTables
@@ -46,10 +46,13 @@ resolve_after_blocks: 5
 rules:
   - {name: drift, kind: drift, columns: "*", minimum_effect: 0.2, severity: 2, action: retrain, runbook: drift.md}
   - {name: errors, kind: rate, columns: [error_rate], minimum_effect: 0.2, severity: 1, action: page, runbook: e.md}
+  - {name: accuracy, kind: quality, columns: [accuracy], minimum_effect: 0.2, severity: 3, action: page, runbook: a.md}
   - {name: conservation, kind: conservation, severity: 1, action: page, runbook: conservation.md}
 """
 BATCHES, PER_BATCH, SECONDS = 70, 65, 3
 DRIFT, ERRORS_RISE, FALSE_ALARM, UNCONSERVED = range(20, 30), range(40, 44), 50, 60
+LOSS = range(26, 34)
+LABELLED_OF_A_BATCH = 12
 PROVEN_AT = 36
 NEW_CHECKPOINT_AT = 10
 PERSON = "u-7"
@@ -98,7 +101,8 @@ def settings_of(root: Path, policy: Path) -> tuple[Settings, list[str]]:
     values: dict[str, dict[str, Any]] = {
         "storage": {"root": str(root)},
         "ingest": {"segment_attributes": ["country"], "segment_cap": 2},
-        "watch": {"block_min_events": 60, "window_seconds": [10, 60], "policy": str(policy)},
+        "watch": {"block_min_events": 60, "window_seconds": [10, 60], "policy": str(policy)}
+        | {"accuracy_window_seconds": 10, "label_completeness": 0.1},
     }
     named = [
         f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"
@@ -165,7 +169,8 @@ def _batches() -> Iterator[list[LoggedEvent]]:
             # They belong to the window of the false alarm, and come after it.
             bodies += [("predictions", _prediction(rng, i, 1000 + n, of=FALSE_ALARM)) for n in range(900)]
         if i % 7 == 3:
-            bodies += [bodies[0], ("predictions", b"{not json"), *(("feedback", _label(b)) for _, b in bodies[:9])]
+            bodies += [bodies[0], ("predictions", b"{not json")]
+        bodies += [("feedback", _label(rng, i, body)) for _, body in bodies[:LABELLED_OF_A_BATCH]]
         events = []
         for n, (hub, body) in enumerate(bodies):
             partition = str(n % 2)
@@ -196,15 +201,16 @@ def _prediction(rng: random.Random, i: int, n: int, of: int | None = None) -> by
     return json.dumps(document).encode()
 
 
-def _label(body: bytes) -> bytes:
+def _label(rng: random.Random, i: int, body: bytes) -> bytes:
     about = json.loads(body)
+    right = rng.random() < (0.3 if i in LOSS else 0.95)
     return json.dumps(
         {
             "feedback_id": f"f-{about['event_id']}",
             "event_id": about["event_id"],
             "prediction_time": about["event_time"],
             "feedback_time": about["event_time"],
-            "label": "card",
+            "label": about["output"] if right else "none of these",
         }
     ).encode()
 
@@ -223,7 +229,7 @@ def _register(tables: DeltaTables, settings: Settings) -> None:
         for _ in range(4000)
     ]
     tally = tally_of(rows, GRID, settings.ingest.max_category_names)
-    tally.counts.update({ANSWERED: 3960, ERRORS: 40})
+    tally.counts.update({ANSWERED: 3960, ERRORS: 40, LABELLED: 4000, CORRECT: 3800})
     columns = [asdict(column) for column in GRID.columns]
     tables.append("grids", [{"grid": GRID.grid, "model": MODEL, "created_at": START, "columns": columns}])
     named = {"baseline_id": "b1", "model": MODEL, "version": "1", "grid": GRID.grid, "source": "a test"}

@@ -13,6 +13,7 @@ from equipment.recorded_run import MODEL, PERSON, POLICY, Run
 from pegel.errors import ReplayError, SettingsError
 from pegel.jobs import erase, replay
 from pegel.jobs.wiring import erasing
+from pegel.jobs.wiring.alert_lookup import find_incident
 from pegel.tables import lease
 from pegel.tables.merging import MergingTables, merged_up_to
 
@@ -67,7 +68,7 @@ def test_each_alert_is_decided_again_to_the_same_row_from_rows_alone(
     assert told.keys() == {row["alert_id"] for row in alerts}
     assert {(row["rule"], row["state"]) for row in alerts} >= {
         *(("drift", state) for state in ("opened", "confirmed", "retracted", "resolved")),
-        *(("errors", state) for state in ("opened", "confirmed", "resolved")),
+        *((rule, state) for rule in ("errors", "accuracy") for state in ("opened", "confirmed", "resolved")),
         ("conservation", "resolved"),
     }
     for row in alerts:
@@ -82,7 +83,7 @@ def test_each_alert_is_decided_again_to_the_same_row_from_rows_alone(
         laws = {law["name"]: law for law in one["laws"]}
         assert not any(law["broken"] for law in laws.values())
         assert laws["rows"]["checked"] > 0
-        assert row["batch_id"] not in {10**9 + 24, 10**9 + 31} or laws["labels"]["checked"] > 0
+        assert laws["labels"]["checked"] > 0 or row["model"] != MODEL
         assert one["rows"] > 50
         assert laws["blocks"]["checked"] > 0 or row["model"] != MODEL
 
@@ -112,21 +113,21 @@ def test_replay_from_rows_is_the_same_after_partials_became_minutes_and_says_so(
 
 
 def _another_amount(rows: list[Row]) -> list[Row]:
-    (some,) = [row for row in rows if row["event_id"] == "e22-3"]
+    (some,) = [row for row in rows if row["event_id"] == "e21-3"]
     some["features"] = {"amount": "180"}
     return rows
 
 
 def _without_one(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row["event_id"] != "e25-3"]
+    return [row for row in rows if row["event_id"] != "e21-3"]
 
 
 def _without_a_label(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row["event_id"] != "e24-1"]
+    return [row for row in rows if row["event_id"] != "e20-1"]
 
 
 def _another_error(rows: list[Row]) -> list[Row]:
-    some = next(row for row in rows if row["batch_id"] == 10**9 + 22 and row["segment"] == "*")
+    some = next(row for row in rows if row["batch_id"] == 10**9 + 21 and row["segment"] == "*")
     some["counts"] |= {"errors": some["counts"].get("errors", 0) + 1}
     return rows
 
@@ -136,7 +137,7 @@ def _another_bin(rows: list[Row]) -> list[Row]:
     some = next(
         row
         for row in rows
-        if row["segment"] == "*" and row["last_batch_id"] == 10**9 + 24 and json.loads(row["state"])["bins"]
+        if row["segment"] == "*" and row["last_batch_id"] == 10**9 + 20 and json.loads(row["state"])["bins"]
     )
     state = json.loads(some["state"])
     state["bins"]["amount"][0] += 1
@@ -151,7 +152,7 @@ def _another_value(rows: list[Row]) -> list[Row]:
 
 
 def _another_count(rows: list[Row]) -> list[Row]:
-    (some,) = [row for row in rows if row["batch_id"] == 10**9 + 23]
+    (some,) = [row for row in rows if row["batch_id"] == 10**9 + 21]
     some["stored"] += 1
     return rows
 
@@ -162,9 +163,9 @@ def _another_count(rows: list[Row]) -> list[Row]:
         ("predictions", _another_amount, "cells amount"),
         ("predictions", _without_one, "'rows'"),
         ("feedback", _without_a_label, "labelled, correct"),
-        ("profiles", _another_error, "counts errors"),
-        ("blocks", _another_bin, "bins amount"),
-        ("batches", _another_count, "'rows'"),
+        pytest.param("profiles", _another_error, "counts errors", marks=pytest.mark.soak),
+        pytest.param("blocks", _another_bin, "bins amount", marks=pytest.mark.soak),
+        pytest.param("batches", _another_count, "'rows'", marks=pytest.mark.soak),
         ("alerts", _another_value, ""),
     ],
 )
@@ -206,9 +207,6 @@ def test_an_erasure_that_changed_the_alert_is_told_and_partials_still_give_it(
     assert all(value["same"] for value in partials.values())
     assert replay.main([*run.overrides, alert["alert_id"]]) == 5
     assert "rows were erased since; from stored partials it is the same" in capsys.readouterr().out
-    # An alert that rests on none of them is the same, from rows alone.
-    others = [replayed(run, incident)[0] for incident in incidents(run)]
-    assert 0 in others
 
     # What is missing beside what was erased is no erasure.
     change(run, "predictions", _without_one)
@@ -263,13 +261,11 @@ def test_other_rules_are_named_and_the_policy_of_that_time_may_be_given(
         assert "the watch settings was" in found["notes"][0]
 
 
-def test_six_characters_name_an_alert_or_an_incident_and_others_are_refused(
-    recorded: Run, replayed: Callable[..., tuple[int, list[Row]]]
-) -> None:
+def test_six_characters_name_an_alert_or_an_incident_and_others_are_refused(recorded: Run) -> None:
     alert = confirmed(recorded)
-    assert [one["alert_id"] for one in replayed(recorded, alert["alert_id"][:6])[1]] == [alert["alert_id"]]
-    of_incident = replayed(recorded, alert["incident_id"][:6])[1]
-    assert [one["state"] for one in of_incident] == ["opened", "confirmed", "resolved"]
+    for wanted in (alert["alert_id"][:6], alert["incident_id"][:6], alert["incident_id"]):
+        states = [row["state"] for row in find_incident(recorded.tables, wanted)]
+        assert states == ["opened", "confirmed", "resolved"]
     for wanted in (alert["alert_id"][:5], "nobody-knows", ""):
         with pytest.raises(SettingsError, match="no incident and no alert"):
-            replayed(recorded, wanted)
+            replay.main([*recorded.overrides, wanted])
