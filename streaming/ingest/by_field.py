@@ -5,16 +5,12 @@ another case, NaN and infinities, bytes that are not UTF-8, and values of the wr
 null or into text. A plain event, which :mod:`pegel.streaming.ingest.parse` reads at once, would get the same row here.
 """
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from collections.abc import Sequence
 
-from pegel.conf.settings import Settings
+from pyspark.sql import DataFrame
+
 from pegel.schemas import events
-from pegel.schemas.events import CONTRACT, EventContract
-from pegel.streaming.ingest.checks import RECORD
 from pegel.streaming.ingest.contract import READ, REASON, ContractSql
-from pegel.streaming.ingest.parse import DEFERRED, SOURCE, TEXT, masked_by
-from pegel.streaming.ingest.privacy import privacy_steps
 
 # Escapes such as \u0040 would hide an address from masking, so printable characters are shown, quotes and \ apart.
 _ESCAPE = r"\\u00"
@@ -30,49 +26,45 @@ _KEEPS_BODY = f"{REASON} <> '{events.TOO_LARGE}'"
 _BODY = f"CASE WHEN contains(body, '{_ESCAPE}') THEN {_SHOWN} ELSE body END"
 
 
-class ByField:
-    """Reads the events that :class:`~pegel.streaming.ingest.parse.Parser` puts off; built once, as that one is.
+def by_field(rows: DataFrame, sql: ContractSql) -> DataFrame:
+    """Add what comes of looking at each field of the events that are not plain; null in plain ones.
+
+    A step is one struct that only such an event gets: so a plain one passes by a step with one question, and what no
+    compiler can make fast, since it is too large, is not in its way.
 
     Args:
-        settings: as the parser's.
-        contract: the parser's.
+        rows: ``record, plain, enqueued_time``, and of an event that is not plain ``body`` and ``text``.
+        sql: of the contract.
+
+    Returns:
+        the rows with the columns of ``predictions`` and ``feedback`` that are in the contract, ``extra``; ``reason``
+        and ``detail`` where an event is refused, and then ``sha256`` of its bytes and ``body``, readable, unless it is
+        larger than an event may be.
     """
-
-    def __init__(self, settings: Settings, contract: EventContract = CONTRACT) -> None:
-        self._sql = ContractSql(contract, settings.ingest.future_tolerance_seconds)
-        self._privacy = privacy_steps(settings.masking)
-
-    def parse(self, parsed: DataFrame) -> DataFrame:
-        """Give every event that was put off its columns.
-
-        Args:
-            parsed: what the parser gave.
-
-        Returns:
-            a row for each that was put off, with the same columns but ``deferred``: now ``reason`` and ``detail`` are
-            set where an event is refused, and then ``sha256`` of its bytes, and ``body`` (readable, masked) unless it
-            is larger than an event may be or ``masking`` keeps none.
-        """
-        rows = parsed.where(F.col(DEFERRED).isNotNull())
-        rows = rows.selectExpr(*SOURCE, RECORD, f"{DEFERRED} AS body", "bytes")
-        sql = self._sql
-        # One step for each use of a column: Spark works out a step's columns once, and text within text repeatedly.
-        rows = rows.selectExpr("*", TEXT)
-        rows = rows.selectExpr("*", f"{READ} AS read")
-        rows = rows.selectExpr("*", *sql.raws())
-        rows = rows.selectExpr("*", *sql.kinds_and_values())
-        rows = rows.selectExpr("*", sql.unknown())
-        rows = rows.selectExpr(*SOURCE, RECORD, "body", "bytes", *sql.columns, *sql.extra_and_findings())
-        rows = rows.selectExpr("*", f"{sql.reason()} AS {REASON}")
-        rows = rows.selectExpr(
-            *SOURCE,
-            RECORD,
-            REASON,
+    steps = (
+        [f"{READ} AS read"],
+        sql.raws(),
+        sql.kinds_and_values(),
+        [sql.unknown()],
+        sql.extra_and_findings(),
+        [f"{sql.reason()} AS {REASON}"],
+        [
             f"{sql.detail()} AS detail",
-            *sql.columns,
-            "extra",
             f"CASE WHEN {REASON} IS NOT NULL THEN sha2(body, 256) END AS sha256",
             f"CASE WHEN {_KEEPS_BODY} THEN {_VALID_BODY} END AS body",
-            "bytes",
-        )
-        return masked_by(self._privacy, rows.withColumn("body", F.expr(_BODY)))
+        ],
+        [f"{_BODY} AS body"],
+    )
+    for step in steps:
+        rows = _with(rows, step)
+    return rows
+
+
+def _with(rows: DataFrame, named: Sequence[str]) -> DataFrame:
+    """Spark works out a step's columns once, and a column within a column repeatedly: so each use is a further step."""
+    parts = [expression.rsplit(" AS ", 1) for expression in named]
+    names = [name for _, name in parts]
+    struct = ", ".join(f"'{name}', {value}" for value, name in parts)
+    others = [name for name in rows.columns if name not in names]
+    rows = rows.selectExpr("*", f"CASE WHEN NOT plain THEN named_struct({struct}) END AS step")
+    return rows.selectExpr(*others, *(f"step.{name} AS {name}" for name in names))

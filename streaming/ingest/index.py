@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from pegel.streaming.ingest.labels import is_label
-from pegel.streaming.ingest.parse import DEFERRED, FEEDBACK, PREDICTION, REASON, RECORD
+from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION, REASON, RECORD
 
 COORDINATES = ("hub", "partition", "offset")
 KEY = (RECORD, "id", "time")
@@ -27,7 +27,7 @@ def read_index(parsed: DataFrame, attributes: Mapping[str, Column]) -> pa.Table:
     """Read the index of a micro-batch. One Spark action.
 
     Args:
-        parsed: see :meth:`pegel.streaming.ingest.parse.Parser.parse`; or what became of the events that were put off.
+        parsed: see :meth:`pegel.streaming.ingest.parse.Parser.parse`.
         attributes: attribute -> its value, see :attr:`pegel.streaming.profile.segments.Segments.values`.
 
     Returns:
@@ -41,7 +41,6 @@ def read_index(parsed: DataFrame, attributes: Mapping[str, Column]) -> pa.Table:
         "enqueued_time",
         "bytes",
         RECORD,
-        (F.col(DEFERRED).isNotNull() if DEFERRED in parsed.columns else F.lit(False)).alias(DEFERRED),
         F.col(REASON).isNull().alias("fit"),
         *(_own(of).alias(name) for name, of in (("id", ID), ("time", TIME))),
         "model",

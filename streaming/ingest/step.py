@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -19,12 +17,11 @@ from pegel import __version__
 from pegel.conf.settings import Settings
 from pegel.schemas.partials import BACKFILL, BACKFILL_HUB, LIVE, Partial
 from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch, events_in
-from pegel.streaming.ingest.by_field import ByField
 from pegel.streaming.ingest.dedupe import without_copies
 from pegel.streaming.ingest.erased import erased_before, erased_letters
 from pegel.streaming.ingest.generation import batch_id_of
 from pegel.streaming.ingest.index import COORDINATES, ID, TIME, of_record, read_index
-from pegel.streaming.ingest.parse import DEFERRED, FEEDBACK, PREDICTION
+from pegel.streaming.ingest.parse import FEEDBACK, PREDICTION
 from pegel.streaming.ingest.profiler import Profiler
 from pegel.streaming.ingest.rows import (
     DEAD_LETTERS,
@@ -77,7 +74,6 @@ class Ingest:
         self._writer = RowWriter(self.stream, tables)
         self._collect_events = settings.ingest.collect_events
         self._tables = tables
-        self._settings = settings
         self._query_id = query_id
         self._generation = generation
         self._begun = False
@@ -97,10 +93,10 @@ class Ingest:
         replayed = not self._begun and self._begin(batch_id)
         # Kept, and cut off from its plan: each later step would otherwise parse the events again. The batch's own id
         # comes after it, so that the code which is compiled for the plan is the same every time.
-        events, index = self._read(parsed.localCheckpoint(eager=False))
+        events = parsed.localCheckpoint(eager=False).withColumn("batch_id", F.lit(batch_id).cast("bigint"))
+        index = read_index(events, self._profiler.attributes())
         if not len(index):
             return None
-        events = events.withColumn("batch_id", F.lit(batch_id).cast("bigint"))
         new, copies = without_copies(index, {record: self._seen(index, record, batch_id) for record in ID})
         copies = pa.concat_tables([copies, erased_letters(self._tables, index, batch_id)], promote_options="default")
         self._profiler.admit(new)
@@ -132,21 +128,6 @@ class Ingest:
         self._profiler.restore(batch_id)
         self._begun = True
         return any(self.stream.holds(name, batch_id) for name in (*ROW_TABLES, "profiles"))
-
-    def _read(self, parsed: DataFrame) -> tuple[DataFrame, pa.Table]:
-        """All events, also those that the parser put off, and their index."""
-        attributes = self._profiler.attributes()
-        read, index = parsed.drop(DEFERRED), read_index(parsed, attributes)
-        if not pc.any(index[DEFERRED]).as_py():
-            return read, index
-        rest = self._by_field.parse(parsed).localCheckpoint(eager=False)
-        read = read.where(parsed[DEFERRED].isNull()).unionByName(rest)
-        at_once = index.filter(pc.invert(index[DEFERRED]))
-        return read, pa.concat_tables([at_once, read_index(rest, attributes)], promote_options="default")
-
-    @cached_property
-    def _by_field(self) -> ByField:
-        return ByField(self._settings)
 
     def _seen(self, index: pa.Table, record: str, batch_id: int) -> pa.Table:
         events = of_record(index.filter(index["fit"]), record)

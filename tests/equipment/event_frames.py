@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from equipment.judged_events import LoggedEvent
 
 from pegel.conf.settings import Settings
-from pegel.schemas.events import CONTRACT, EventContract
-from pegel.streaming.ingest.by_field import ByField
-from pegel.streaming.ingest.parse import DEFERRED, Parser
+from pegel.streaming.ingest.parse import Parser
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -28,29 +26,16 @@ def frame_of(spark: "SparkSession", events: Iterable[LoggedEvent]) -> "DataFrame
     return spark.createDataFrame(rows, SOURCE).repartition(2)
 
 
-class Parsing:
-    """Parses events wholly, as a stream does: those that the parser puts off are looked at field by field."""
-
-    def __init__(self, settings: Settings | None = None, contract: EventContract = CONTRACT) -> None:
-        settings = settings or Settings()
-        self._parser, self._by_field = Parser(settings, contract), ByField(settings, contract)
-
-    def of(self, spark: "SparkSession", events: Iterable[LoggedEvent]) -> "DataFrame":
-        """Events, parsed and kept."""
-        at_once = self.at_once(spark, events)
-        rest = self._by_field.parse(at_once).localCheckpoint(eager=False)
-        return at_once.where(at_once[DEFERRED].isNull()).drop(DEFERRED).unionByName(rest)
-
-    def at_once(self, spark: "SparkSession", events: Iterable[LoggedEvent]) -> "DataFrame":
-        """The same, as the streaming query hands it over: with events that are put off."""
-        return self._parser.parse(frame_of(spark, events)).localCheckpoint(eager=False)
+def parsed(parser: Parser, spark: "SparkSession", events: Iterable[LoggedEvent]) -> "DataFrame":
+    """The same, parsed and kept."""
+    return parser.parse(frame_of(spark, events)).localCheckpoint(eager=False)
 
 
 class ParsedEvents:
     """Events that are parsed once, as those of a stream are: analysing the parser's plan takes a second each time."""
 
     def __init__(self, settings: Settings, spark: "SparkSession", events: Iterable[LoggedEvent]) -> None:
-        self._rows = Parsing(settings).at_once(spark, {event.place: event for event in events}.values())
+        self._rows = parsed(Parser(settings), spark, {event.place: event for event in events}.values())
 
     def of(self, events: Iterable[LoggedEvent]) -> "DataFrame":
         """Some of them, as a micro-batch has them."""

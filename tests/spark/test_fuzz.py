@@ -4,11 +4,12 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from equipment.event_frames import Parsing
+from equipment.event_frames import parsed
 from equipment.judged_events import LoggedEvent, judge
 from equipment.mutated_events import KINDS, mutated_events
 
 from pegel.conf.settings import Settings
+from pegel.streaming.ingest.parse import Parser
 from pegel.streaming.ingest.sinks import create_tables
 from pegel.streaming.ingest.step import Ingest
 from pegel.tables.delta import DeltaTables
@@ -35,7 +36,7 @@ def misread(events, reasons):
 
 def test_each_event_that_something_happened_to_is_refused_for_it_or_taken_as_it_was_meant(spark):
     events = list(mutated_events(1, ENQUEUED, 5000))
-    frame = Parsing().of(spark, logged(events))
+    frame = parsed(Parser(Settings()), spark, logged(events))
     rows = frame.selectExpr(
         "offset", "reason", "sha256 IS NOT NULL AS kept", "event_id IS NOT NULL AS has_id"
     ).collect()
@@ -52,7 +53,7 @@ def test_a_hundred_thousand_such_events_are_stored_or_kept_as_dead_letters(spark
     create_tables(tables)
     ingest = Ingest(spark, tables, Settings(), f"fuzz-{seed}", 1)
     events = list(mutated_events(seed, ENQUEUED, 25_000))
-    batch = ingest.store(Parsing().at_once(spark, logged(events)), 0)
+    batch = ingest.store(parsed(Parser(Settings()), spark, logged(events)), 0)
     counts = batch.counts
     assert counts.received == len(events) == counts.stored + counts.dead_letters + counts.duplicates
     found = {row["offset"]: row["reason"] for row in tables.read("dead_letters", 'SELECT "offset", reason FROM t')}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from equipment.event_frames import Parsing
+from equipment.event_frames import parsed
 from equipment.judged_events import LoggedEvent, judge
 from equipment.maskable_texts import maskable_texts
 from equipment.seeded_events import FEEDBACK, seeded_events
@@ -24,8 +24,10 @@ from equipment.written_events import (
 from hypothesis import strategies as st
 from pyspark.sql.functions import expr
 
+from pegel.conf.settings import Settings
 from pegel.schemas import events as names
 from pegel.schemas.tables import TABLES
+from pegel.streaming.ingest.parse import Parser
 
 pytestmark = pytest.mark.spark
 
@@ -246,7 +248,7 @@ def differences(spark, events, reference):
     # Of a refused event only what a dead letter holds is compared; its keys may come twice, which no mapping holds.
     # Nor has Python a date for the year 0.
     fit = {name: expr(f"CASE WHEN reason IS NULL THEN {name} END") for name in {*OWN["predictions"], *OWN["feedback"]}}
-    table = Parsing().of(spark, events).withColumns(fit).toArrow()
+    table = parsed(Parser(Settings()), spark, events).withColumns(fit).toArrow()
     found = {(r["hub"], r["partition"], r["offset"]): r for r in table.to_pylist(maps_as_pydicts="strict")}
     assert len(found) == len(events) == table.num_rows
     different = []
@@ -318,7 +320,7 @@ def test_versions_are_read_side_by_side_and_a_new_one_is_data(spark):
         (text(**whole | {"schema_version": 3}), names.UNKNOWN_VERSION),
     ]
     events = logged([("predictions", body) for body, _ in cases])
-    rows = Parsing(contract=second_version()).of(spark, events).orderBy("offset").collect()
+    rows = parsed(Parser(Settings(), second_version()), spark, events).orderBy("offset").collect()
     found = [row.reason or (None, row.input, row.latency_ms, row.tenant, row.extra) for row in rows]
     assert found == [wanted for _, wanted in cases]
 
@@ -327,7 +329,7 @@ def test_no_address_and_no_key_leaves_the_parser(spark):
     secrets = [("predictions", b) for b in GOOD] + [("feedback", b) for b in GOOD_FEEDBACK]
     secrets += [("predictions", b) for b in REFUSED[names.NOT_JSON_OBJECT]]
     secrets += [("predictions", text(note=EMAIL, key=KEY, input=f"\\u0040 {EMAIL}", schema_version=2))]
-    rows = Parsing().of(spark, logged(secrets)).drop("sha256").collect()
+    rows = parsed(Parser(Settings()), spark, logged(secrets)).drop("sha256").collect()
     shown = repr(rows)
     assert EMAIL not in shown
     assert KEY not in shown
@@ -337,11 +339,11 @@ def test_no_address_and_no_key_leaves_the_parser(spark):
 
 def test_parse_compiles_its_code_for_the_first_batch_only(spark):
     # Compiling takes seconds, so a plan that differed from batch to batch would take longer than its events last.
-    parsing = Parsing()
+    parser = Parser(Settings())
     compilations = spark._jvm.org.apache.spark.metrics.source.CodegenMetrics.METRIC_COMPILATION_TIME()
     events = logged([(e.hub, e.body) for e in seeded_events(8, ENQUEUED, 300)])
     counts = []
     for batch in (events[:100], events[100:200], events[200:]):
-        assert len(parsing.of(spark, batch).collect()) == 100
+        assert len(parsed(parser, spark, batch).collect()) == 100
         counts.append(compilations.getCount())
     assert counts[1] == counts[2]

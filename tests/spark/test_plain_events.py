@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from equipment.event_frames import Parsing, frame_of
+from equipment.event_frames import frame_of, parsed
 from equipment.judged_events import LoggedEvent
 from equipment.kilobyte_events import predictions
 from equipment.mutated_events import mutated_events
@@ -23,9 +23,10 @@ from equipment.written_events import (
 from hypothesis import strategies as st
 from pyspark.sql.functions import expr
 
+from pegel.conf.settings import Settings
 from pegel.schemas import events as names
 from pegel.streaming.ingest.contract import ContractSql
-from pegel.streaming.ingest.parse import SOURCE
+from pegel.streaming.ingest.parse import SOURCE, Parser
 
 pytestmark = pytest.mark.spark
 
@@ -152,7 +153,7 @@ def test_an_event_read_at_once_has_the_row_of_the_same_event_read_field_by_field
         *(("predictions", event.body) for event in mutated_events(9, ENQUEUED, 600)),
     ]
     twins = [(hub, one) for hub, body in cases for one in (body, spelt_otherwise(body))]
-    frame = Parsing().of(spark, logged(twins)).drop("sha256", "body", "bytes", *SOURCE[:2])
+    frame = parsed(Parser(Settings()), spark, logged(twins)).drop("sha256", "body", "bytes", *SOURCE[:2])
     # In what is refused there are keys that come twice and years that Python does not have.
     kept = {name: expr(f"CASE WHEN reason IS NULL THEN {name} END") for name in frame.columns if name not in ALWAYS}
     table = frame.withColumns(kept).toArrow()
