@@ -116,12 +116,7 @@ class Registry:
         Raises:
             OutsideError: if the version has not passed its validation, or the registry says something else afterwards.
         """
-        if self.tags(version).get(TAG_VALIDATION) != VALIDATION_PASSED:
-            msg = (
-                f"version {version} of {self.model!r} may not serve: its tag {TAG_VALIDATION} is not "
-                f"{VALIDATION_PASSED!r}; let it be validated first"
-            )
-            raise OutsideError(msg)
+        self.check_validated(version)
         wanted = {self._model.previous_alias: previous, self._model.champion_alias: version}
         with asking(f"the aliases of {self.model!r}"):
             for alias, target in wanted.items():
@@ -131,6 +126,19 @@ class Registry:
             if target is not None and (found := self._aliased(alias)) != target:
                 msg = f"the alias {alias!r} of {self.model!r} should be {target} but reads {found}; who else moves it?"
                 raise OutsideError(msg)
+
+    def check_validated(self, version: str) -> None:
+        """See that a version may serve.
+
+        Raises:
+            OutsideError: if it has not passed its validation.
+        """
+        if self.tags(version).get(TAG_VALIDATION) != VALIDATION_PASSED:
+            msg = (
+                f"version {version} of {self.model!r} may not serve: its tag {TAG_VALIDATION} is not "
+                f"{VALIDATION_PASSED!r}; let it be validated first"
+            )
+            raise OutsideError(msg)
 
     def tags(self, version: str) -> dict[str, str]:
         """The tags of a version."""

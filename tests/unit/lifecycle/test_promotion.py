@@ -1,10 +1,19 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from pegel.errors import OutsideError
-from pegel.lifecycle.promotion import FIRST, PROMOTED, ROLLED_BACK, ChampionMovedError, Promotion, moves_of, promote
+from pegel.lifecycle.promotion import (
+    FIRST,
+    PROMOTED,
+    ROLLED_BACK,
+    UNDER_WAY,
+    ChampionMovedError,
+    Promotion,
+    moves_of,
+    promote,
+)
 from pegel.tables.delta import DeltaTables
 
 
@@ -19,6 +28,11 @@ class Aliases:
 
     def champion(self) -> str | None:
         return self.aliases["champion"]
+
+    def check_validated(self, version: str) -> None:
+        if version == "unvalidated":
+            msg = "it may not serve"
+            raise OutsideError(msg)
 
     def move_champion(self, version: str, previous: str | None) -> None:
         if self.fails:
@@ -56,6 +70,57 @@ def test_promotion_is_refused_if_the_champion_is_another(tables: DeltaTables, st
         promote(registry, tables, MOVE, now=start)
     assert registry.aliases["champion"] == "7"
     assert moves_of(tables, "assistant") == []
+
+
+def test_version_that_is_not_validated_leaves_no_row(tables: DeltaTables, start: datetime) -> None:
+    registry: Any = Aliases()
+    with pytest.raises(OutsideError, match="may not serve"):
+        promote(registry, tables, Promotion("1", "unvalidated", "incident:1", PROMOTED), now=start)
+    assert moves_of(tables, "assistant") == []
+
+
+def test_move_whose_alias_has_not_followed_is_not_overtaken_until_its_promoter_counts_as_dead(
+    tables: DeltaTables, start: datetime
+) -> None:
+    registry: Any = Aliases()
+    registry.fails = True
+    with pytest.raises(OutsideError):
+        promote(registry, tables, MOVE, now=start)
+    registry.fails = False
+    other = Promotion("1", "3", "incident:2", PROMOTED)
+    with pytest.raises(ChampionMovedError, match="incident:1 moves the champion"):
+        promote(registry, tables, other, now=start + UNDER_WAY - timedelta(seconds=1))
+    promote(registry, tables, other, now=start + UNDER_WAY)
+    assert registry.aliases == {"champion": "3", "previous": "1"}
+    with pytest.raises(ChampionMovedError, match="is 3, not 1"):
+        promote(registry, tables, MOVE, now=start + UNDER_WAY)
+    assert registry.aliases["champion"] == "3"
+
+
+def test_promoter_that_wakes_up_too_late_sets_the_aliases_to_what_the_table_says(
+    tables: DeltaTables, start: datetime
+) -> None:
+    class Asleep(Aliases):
+        """Sleeps before its first alias until another promoter has taken its move for given up."""
+
+        def move_champion(self, version: str, previous: str | None) -> None:
+            if not self.woken:
+                self.woken = True
+                promote(self, tables, Promotion("1", "3", "incident:2", PROMOTED), now=start + UNDER_WAY)  # type: ignore[arg-type]
+            super().move_champion(version, previous)
+
+    registry: Any = Asleep()
+    registry.woken = False
+    with pytest.raises(ChampionMovedError, match="took it for given up"):
+        promote(registry, tables, MOVE, now=start)
+    assert registry.aliases == {"champion": "3", "previous": "1"}
+
+
+def test_moves_keep_their_order_whatever_the_clocks_say(tables: DeltaTables, start: datetime) -> None:
+    registry: Any = Aliases()
+    promote(registry, tables, MOVE, now=start)
+    promote(registry, tables, Promotion("2", "3", "incident:2", PROMOTED), now=start - timedelta(hours=1))
+    assert [row["new_version"] for row in moves_of(tables, "assistant")] == ["2", "3"]
 
 
 def test_first_promotion_expects_no_champion(tables: DeltaTables, start: datetime) -> None:
