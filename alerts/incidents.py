@@ -31,6 +31,7 @@ from pegel.schemas.diagnosis import Symptoms
 from pegel.schemas.health import BatchHealth
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import BESIDE_KINDS, PIPELINE_KINDS, Action, AlertState, Policy, Rule, RuleKind
+from pegel.schemas.state_machines import INCIDENT
 from pegel.schemas.verdicts import BatchFacts, BlockVerdict, Evidence, RateVerdict, Verdict, WindowVerdict
 
 Judged = Mapping[str, tuple[Verdict, ...] | None]
@@ -248,6 +249,7 @@ class Incidents:
         verdict: Verdict | None = None,
     ) -> Row:
         if state is not AlertState.OPENED:
+            INCIDENT.check(incident.state, state)
             incident.sequence += 1
         incident.state = state
         return {

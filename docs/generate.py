@@ -10,6 +10,7 @@ import yaml
 from pegel.conf.documentation import settings_page
 from pegel.schemas.documentation import EVENTS, alert_stream_columns, event_schema, events_page, tables_page
 from pegel.schemas.loop_tables import audit_table
+from pegel.schemas.state_machines import state_machines_page
 from pegel.schemas.tables import TABLES
 
 DOCS = Path(__file__).parent
@@ -24,6 +25,7 @@ def pages() -> dict[str, str]:
         "tables.md": tables_page([*TABLES.values(), _AUDIT]),
         "settings.md": settings_page(),
         "guarantees.md": guarantees_page(),
+        "state-machines.md": state_machines_page(),
         "events/README.md": events_page(),
         **{f"events/{name}.schema.json": event_schema(name) for name in EVENTS},
         "../conf/azure/alert-stream.json": alert_stream_columns(),

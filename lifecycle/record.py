@@ -3,27 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
+from pegel.schemas.state_machines import RETRAINING, RetrainingState
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables, Row
-
-
-class State(StrEnum):
-    """The states of a retraining, in order; the last four end it."""
-
-    STARTED = "started"
-    TRAINED = "trained"
-    PROMOTED = "promoted"
-    PROVING = "proving"
-    PROVEN = "proven"
-    REJECTED = "rejected"
-    ROLLED_BACK = "rolled_back"
-    FAILED = "failed"
-
-
-ENDED = frozenset({State.PROVEN, State.REJECTED, State.ROLLED_BACK, State.FAILED})
 
 
 @dataclass(slots=True)
@@ -40,7 +24,7 @@ class Record:
     incident_id: str
     attempt: int
     model: str
-    rows: dict[State, Row]
+    rows: dict[RetrainingState, Row]
     _tables: DeltaTables
     _now: Callable[[], datetime]
     _trail: AuditTrail | None = None
@@ -51,20 +35,31 @@ class Record:
         return f"{self.incident_id}:{self.attempt}"
 
     @property
-    def end(self) -> State | None:
+    def end(self) -> RetrainingState | None:
         """The state that ended it; None while it goes on."""
-        return next((state for state in self.rows if state in ENDED), None)
+        return next((state for state in self.rows if state in RETRAINING.ends), None)
 
-    def reach(self, state: State, *, evidence: Mapping[str, Any] | None = None, **columns: Any) -> State:
+    @property
+    def _last(self) -> RetrainingState | None:
+        """The state that was reached last: rows come back in no order, but the states have one."""
+        return max(self.rows, key=list(RetrainingState).index, default=None)
+
+    def reach(
+        self, state: RetrainingState, *, evidence: Mapping[str, Any] | None = None, **columns: Any
+    ) -> RetrainingState:
         """Append a state with what is known by now, unless it was reached before.
 
         Args:
             state: the state.
             evidence: what the audit trail is told beside the columns.
             columns: what this state adds to the row.
+
+        Raises:
+            ContractError: if the state may not follow on the one that was reached last.
         """
         if state not in self.rows:
-            known = self.rows.get(State.STARTED, {}) | self.rows.get(State.TRAINED, {})
+            RETRAINING.check(self._last, state)
+            known = self.rows.get(RetrainingState.STARTED, {}) | self.rows.get(RetrainingState.TRAINED, {})
             carried = {name: known.get(name) for name in _CARRIED}
             key = {"incident_id": self.incident_id, "attempt": self.attempt, "state": str(state)}
             row = carried | key | {"at": self._now(), "model": self.model} | columns
@@ -103,8 +98,8 @@ def open_record(
     """Take up the newest attempt of an incident if it has not ended or has proven, else begin the next one."""
     mine = [row for row in tables.read("retrainings") if row["incident_id"] == incident_id]
     attempt = max((row["attempt"] for row in mine), default=1)
-    rows = {State(row["state"]): row for row in mine if row["attempt"] == attempt}
+    rows = {RetrainingState(row["state"]): row for row in mine if row["attempt"] == attempt}
     record = Record(incident_id, attempt, model, rows, tables, now, trail)
-    if record.end in (None, State.PROVEN):
+    if record.end in (None, RetrainingState.PROVEN):
         return record
     return Record(incident_id, attempt + 1, model, {}, tables, now, trail)

@@ -24,11 +24,12 @@ from pegel.lifecycle.labelled_text import LabelledText, texts_of
 from pegel.lifecycle.onset import Onset
 from pegel.lifecycle.promotion import PROMOTED, ROLLED_BACK, Promotion, promote
 from pegel.lifecycle.proof import Proof, judge, mean_accuracy, read_blocks, read_windows
-from pegel.lifecycle.record import Record, State, open_record
+from pegel.lifecycle.record import Record, open_record
 from pegel.lifecycle.registration import Origin, RegisteredVersion, register
 from pegel.lifecycle.registry import Registry
 from pegel.lifecycle.training_rows import LabelledRow, NamedRows, highest_batch, read_again, read_named_rows
 from pegel.schemas.model_io import TAG_RETRAINING, TAG_TRAINING, TAG_VALIDATION, VALIDATION_PASSED
+from pegel.schemas.state_machines import RetrainingState
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables, Row
 
@@ -82,7 +83,7 @@ class Retraining:
         self._sleep = sleep
         self._trail = trail
 
-    def run(self, onset: Onset) -> State:
+    def run(self, onset: Onset) -> RetrainingState:
         """Carry a retraining as far as it gets.
 
         Args:
@@ -107,20 +108,20 @@ class Retraining:
         except OutsideError:
             raise
         except PegelError as error:
-            record.reach(State.FAILED, detail=str(error))
+            record.reach(RetrainingState.FAILED, detail=str(error))
             raise
 
-    def _carry_on(self, record: Record, onset: Onset) -> State:
-        if State.STARTED not in record.rows:
+    def _carry_on(self, record: Record, onset: Onset) -> RetrainingState:
+        if RetrainingState.STARTED not in record.rows:
             champion = self._registry.champion()
             if champion is None:
                 msg = f"{self._registry.model!r} has no champion; register one with pegel build-baseline first"
                 raise SettingsError(msg)
-            record.reach(State.STARTED, champion=champion, detail=f"onset {onset.since.isoformat()}")
-        if State.PROMOTED not in record.rows:
+            record.reach(RetrainingState.STARTED, champion=champion, detail=f"onset {onset.since.isoformat()}")
+        if RetrainingState.PROMOTED not in record.rows:
             material = self._material(record, onset)
             if material is None:
-                return State.STARTED
+                return RetrainingState.STARTED
             made = self._train(record, onset, material)
             comparison, fairness = self._compare(record, material, made)
             quality = {"champion_quality": comparison.champion, "challenger_quality": comparison.challenger}
@@ -128,7 +129,7 @@ class Retraining:
             detail = "; ".join(filter(None, (comparison.detail, fairness.detail)))
             if not comparison.passed or fairness.refused:
                 log.info("%s is rejected: %s", record.key, detail)
-                return record.reach(State.REJECTED, evidence=judged, detail=detail, **quality)
+                return record.reach(RetrainingState.REJECTED, evidence=judged, detail=detail, **quality)
             self._promote(record, material, detail, quality, judged)
             self._renew_card(record)
         return self._prove(record, onset)
@@ -156,7 +157,7 @@ class Retraining:
         )
 
     def _await_rows(self, record: Record, onset: Onset) -> NamedRows | None:
-        deadline = record.rows[State.STARTED]["at"] + timedelta(seconds=self._retrain.wait_for_labels_seconds)
+        deadline = record.rows[RetrainingState.STARTED]["at"] + timedelta(seconds=self._retrain.wait_for_labels_seconds)
         while True:
             named = read_named_rows(self._tables, self._registry.model, highest_batch(self._tables))
             new = sum(row.event_time >= onset.since for row in named.rows)
@@ -194,7 +195,7 @@ class Retraining:
             now=self._now,
         )
         record.reach(
-            State.TRAINED,
+            RetrainingState.TRAINED,
             challenger=made.version,
             batch_id_max=named.batch_id_max,
             training_rows=len(named.rows),
@@ -223,18 +224,18 @@ class Retraining:
         quality: dict[str, float],
         judged: dict[str, int],
     ) -> None:
-        challenger = record.rows[State.TRAINED]["challenger"]
+        challenger = record.rows[RetrainingState.TRAINED]["challenger"]
         check_loads_in_clean_process(self._registry, challenger, material.split.validation[0].text)
         self._registry.set_tags(challenger, {TAG_VALIDATION: VALIDATION_PASSED})
         move = Promotion(_champion(record), challenger, record.key, PROMOTED)
         promote(self._registry, self._tables, move, now=self._now())
-        record.reach(State.PROMOTED, evidence=judged, detail=detail, **quality)
+        record.reach(RetrainingState.PROMOTED, evidence=judged, detail=detail, **quality)
         log.info("%s: version %s serves; %s", record.key, challenger, detail)
 
-    def _prove(self, record: Record, onset: Onset) -> State:
-        promoted = record.rows[State.PROMOTED]
+    def _prove(self, record: Record, onset: Onset) -> RetrainingState:
+        promoted = record.rows[RetrainingState.PROMOTED]
         reference, why = self._reference(record, onset)
-        record.reach(State.PROVING, detail=why)
+        record.reach(RetrainingState.PROVING, detail=why)
         deadline = promoted["at"] + timedelta(seconds=self._retrain.proof_timeout_seconds)
         while True:
             proof = self._judge(promoted, reference)
@@ -247,7 +248,7 @@ class Retraining:
             if proof is not None:
                 return self._conclude(record, proof)
             if not self._wait:
-                return State.PROVING
+                return RetrainingState.PROVING
             self._sleep(self._retrain.poll_seconds)
 
     def _judge(self, promoted: Row, reference: float) -> Proof | None:
@@ -266,21 +267,21 @@ class Retraining:
         accuracy = mean_accuracy(before)
         if accuracy is not None:
             return accuracy, f"the champion was right in {accuracy:.1%} before the onset"
-        quality = float(record.rows[State.PROMOTED]["champion_quality"])
+        quality = float(record.rows[RetrainingState.PROMOTED]["champion_quality"])
         return quality, f"no labelled window before the onset, so the champion's {quality:.1%} in the comparison counts"
 
-    def _conclude(self, record: Record, proof: Proof) -> State:
+    def _conclude(self, record: Record, proof: Proof) -> RetrainingState:
         if proof.proven:
             log.info("%s has proven itself: %s", record.key, proof.detail)
-            return record.reach(State.PROVEN, detail=proof.detail)
-        challenger = record.rows[State.PROMOTED]["challenger"]
+            return record.reach(RetrainingState.PROVEN, detail=proof.detail)
+        challenger = record.rows[RetrainingState.PROMOTED]["challenger"]
         move = Promotion(challenger, _champion(record), record.key, ROLLED_BACK)
         promote(self._registry, self._tables, move, now=self._now())
         log.warning("%s is rolled back to version %s: %s", record.key, _champion(record), proof.detail)
-        return record.reach(State.ROLLED_BACK, detail=proof.detail)
+        return record.reach(RetrainingState.ROLLED_BACK, detail=proof.detail)
 
     def _renew_card(self, record: Record) -> None:
-        version = record.rows.get(State.TRAINED, {}).get("challenger")
+        version = record.rows.get(RetrainingState.TRAINED, {}).get("challenger")
         if version is not None:
             try:
                 log_card(self._registry, self._tables, version, self._now())
@@ -290,7 +291,7 @@ class Retraining:
 
 
 def _champion(record: Record) -> str:
-    return str(record.rows[State.STARTED]["champion"])
+    return str(record.rows[RetrainingState.STARTED]["champion"])
 
 
 def _labelled(rows: Sequence[LabelledRow]) -> list[LabelledText]:

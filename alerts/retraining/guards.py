@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pegel.schemas.state_machines import RETRAINING, RetrainingState
+
 DAY = timedelta(days=1)
-STARTED = "started"
-ENDED = frozenset({"proven", "rejected", "rolled_back", "failed"})
+STARTED = RetrainingState.STARTED
+ENDED = RETRAINING.ends
 """The first state of a retraining, and those in which it ends, as the table ``retrainings`` has them."""
 
 

@@ -13,13 +13,13 @@ from pegel.errors import OutsideError, SettingsError
 from pegel.lifecycle.clean_load import check_loads_in_clean_process
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.onset import Onset
-from pegel.lifecycle.record import State
 from pegel.lifecycle.retraining import Retraining
 from pegel.local.openai import Fault, LocalOpenAi
 from pegel.local.openai.local_openai import ACCOUNT
 from pegel.schemas import model_io
 from pegel.schemas.grids import MISSING_NAME
 from pegel.schemas.partials import ANSWERED, ERRORS, tally_from_row
+from pegel.schemas.state_machines import RetrainingState
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
 SINCE = START + timedelta(seconds=200)
@@ -115,7 +115,7 @@ def test_retraining_makes_the_next_prompt_version_and_proves_it_by_the_same_gate
     feed(made)
     prove_on_wait(made)
     run = Retraining(made.settings, made.tables, made.registry, now=made.clock, sleep=made.clock.sleep)
-    assert run.run(Onset("incident-1", SINCE, 100)) is State.PROVEN
+    assert run.run(Onset("incident-1", SINCE, 100)) is RetrainingState.PROVEN
     assert made.moves() == [("", "1", "first"), ("1", "2", "promoted")]
     before, after = prompts_of(made)
     assert '"label": "travel"' not in before

@@ -12,12 +12,12 @@ from pegel.lifecycle.clean_load import VersionRefusedError
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.onset import Onset, onset_of_schedule
 from pegel.lifecycle.promotion import ChampionMovedError
-from pegel.lifecycle.record import State
 from pegel.lifecycle.registry import Registry
 from pegel.lifecycle.retraining import Retraining, RetrainingFailedError
 from pegel.schemas import model_io
 from pegel.schemas.audit import from_row
 from pegel.schemas.audit_verification import Verification
+from pegel.schemas.state_machines import RetrainingState
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
@@ -87,7 +87,7 @@ def test_retraining_with_a_better_model_ends_proven(deploy: Callable[..., Any], 
     made = deploy("proven")
     feed(made)
     prove_on_wait(made)
-    assert retraining(made).run(ONSET) is State.PROVEN
+    assert retraining(made).run(ONSET) is RetrainingState.PROVEN
     assert made.states() == ["started", "trained", "promoted", "proving", "proven"]
     assert (made.registry.champion(), made.registry.previous()) == ("2", "1")
     assert loads == ["2"]
@@ -112,7 +112,7 @@ def test_retraining_that_has_proven_is_left_alone(deploy: Callable[..., Any]) ->
     feed(made)
     prove_on_wait(made)
     for _ in range(2):
-        assert retraining(made).run(ONSET) is State.PROVEN
+        assert retraining(made).run(ONSET) is RetrainingState.PROVEN
     assert len(made.states()) == 5
     assert made.registry.version_tagged(model_io.TAG_RETRAINING, "incident-1:1") == "2"
 
@@ -130,7 +130,7 @@ def test_version_that_does_not_prove_itself_is_rolled_back(
     made = deploy(name)
     feed(made)
     prove_on_wait(made, **stream)
-    assert retraining(made).run(ONSET) is State.ROLLED_BACK
+    assert retraining(made).run(ONSET) is RetrainingState.ROLLED_BACK
     assert made.registry.champion() == "1"
     assert reason in row_of(made, "rolled_back")["detail"]
     assert made.moves() == [("", "1", "first"), ("1", "2", "promoted"), ("2", "1", "rolled_back")]
@@ -140,7 +140,7 @@ def test_version_without_labels_is_rolled_back_at_the_time_out(deploy: Callable[
     made = deploy("no-proof")
     feed(made)
     begin = made.clock.now
-    assert retraining(made).run(ONSET) is State.ROLLED_BACK
+    assert retraining(made).run(ONSET) is RetrainingState.ROLLED_BACK
     assert made.clock.now - begin == timedelta(seconds=300)
     assert "fewer than 2 final windows" in row_of(made, "rolled_back")["detail"]
 
@@ -148,9 +148,9 @@ def test_version_without_labels_is_rolled_back_at_the_time_out(deploy: Callable[
 def test_next_attempt_follows_a_rollback(deploy: Callable[..., Any]) -> None:
     made = deploy("second-attempt")
     feed(made)
-    assert retraining(made).run(ONSET) is State.ROLLED_BACK
+    assert retraining(made).run(ONSET) is RetrainingState.ROLLED_BACK
     made.clock.on_wait = lambda: None
-    assert retraining(made, wait=False).run(ONSET) is State.PROVING
+    assert retraining(made, wait=False).run(ONSET) is RetrainingState.PROVING
     rows = made.tables.read("retrainings")
     assert sorted(row["state"] for row in rows if row["attempt"] == 2) == ["promoted", "proving", "started", "trained"]
     assert made.registry.champion() == "3"
@@ -159,7 +159,7 @@ def test_next_attempt_follows_a_rollback(deploy: Callable[..., Any]) -> None:
 def test_challenger_that_is_worse_is_rejected(deploy: Callable[..., Any]) -> None:
     made = deploy("rejected")
     feed(made, wrong=True)
-    assert retraining(made).run(ONSET) is State.REJECTED
+    assert retraining(made).run(ONSET) is RetrainingState.REJECTED
     assert made.registry.champion() == "1"
     rejected = row_of(made, "rejected")
     assert rejected["challenger_quality"] < rejected["champion_quality"]
@@ -204,7 +204,7 @@ def test_retraining_waits_for_labels_that_come(deploy: Callable[..., Any]) -> No
         feed(made)
 
     made.clock.on_wait = arrive
-    assert retraining(made, wait=True).run(ONSET) is State.ROLLED_BACK
+    assert retraining(made, wait=True).run(ONSET) is RetrainingState.ROLLED_BACK
     assert row_of(made, "trained")["batch_id_max"] == 2
 
 
@@ -238,7 +238,7 @@ def test_retraining_that_dies_anywhere_goes_on_and_registers_once(deploy: Callab
             dying = DyingTables(made.settings.storage.root, state, after=after)
             with pytest.raises(CrashError):
                 Retraining(made.settings, dying, made.registry, now=made.clock, sleep=made.clock.sleep).run(ONSET)
-    assert retraining(made).run(ONSET) is State.PROVEN
+    assert retraining(made).run(ONSET) is RetrainingState.PROVEN
     assert made.states() == ["started", "trained", "promoted", "proving", "proven"]
     versions = made.registry.client.search_model_versions("name = 'dies'")
     assert sorted(str(version.version) for version in versions) == ["1", "2"]
@@ -264,7 +264,7 @@ def test_retraining_that_dies_between_row_and_alias_completes_the_move(
             retraining(made).run(ONSET)
     assert made.states() == ["started", "trained"]
     assert made.registry.champion() == "1"
-    assert retraining(made).run(ONSET) is State.PROVEN
+    assert retraining(made).run(ONSET) is RetrainingState.PROVEN
     assert made.moves() == [("", "1", "first"), ("1", "2", "promoted")]
 
 
@@ -303,7 +303,7 @@ def test_scheduled_retraining_takes_what_is_new_to_the_champion(deploy: Callable
     onset = onset_of_schedule(made.tables, made.registry, 100)
     assert (onset.incident_id, onset.since) == ("scheduled-1", START)
     prove_on_wait(made)
-    assert retraining(made).run(onset) is State.PROVEN
+    assert retraining(made).run(onset) is RetrainingState.PROVEN
     proving = row_of(made, "proving")
     assert "no labelled window before the onset" in proving["detail"]
 

@@ -11,8 +11,8 @@ import pytest
 from pegel.lifecycle import retraining as module
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.onset import Onset
-from pegel.lifecycle.record import State
 from pegel.lifecycle.retraining import Retraining
+from pegel.schemas.state_machines import RetrainingState
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
 ONSET = Onset("incident-1", START + timedelta(seconds=200), 100)
@@ -46,11 +46,11 @@ def feed(made: Any) -> None:
     made.live(rows[200:], 2, segments=segments[200:])
 
 
-def run(made: Any) -> State:
+def run(made: Any) -> RetrainingState:
     state = Retraining(
         made.settings, made.tables, made.registry, wait=False, now=made.clock, sleep=made.clock.sleep
     ).run(ONSET)
-    assert isinstance(state, State)
+    assert isinstance(state, RetrainingState)
     return state
 
 
@@ -68,7 +68,7 @@ def test_challenger_that_wrongs_a_group_is_rejected_though_it_is_better_on_the_w
 ) -> None:
     made = deploy("unfair", fairness={"attributes": ["channel"], "min_group_rows": 10})
     feed(made)
-    assert run(made) is State.REJECTED
+    assert run(made) is RetrainingState.REJECTED
     (row,) = [row for row in made.tables.read("retrainings") if row["state"] == "rejected"]
     assert row["challenger_quality"] > row["champion_quality"]
     assert "it is refused for fairness: its accuracy" in row["detail"]
@@ -85,7 +85,7 @@ def test_challenger_that_wrongs_a_group_is_rejected_though_it_is_better_on_the_w
 def test_without_attributes_segments_are_reported_and_nothing_is_refused(deploy: Callable[..., Any]) -> None:
     made = deploy("reported")
     feed(made)
-    assert run(made) is State.PROVING
+    assert run(made) is RetrainingState.PROVING
     metrics = run_of(made).data.metrics
     assert metrics["fairness/n/channel/app"] == 12
     assert metrics["fairness/accuracy/channel/app"] < 0.5 < metrics["fairness/accuracy/channel/web"]
@@ -109,7 +109,7 @@ def test_evaluation_that_is_repeated_after_a_crash_logs_nothing_twice(
         with pytest.raises(CrashError):
             run(made)
     before = run_of(made).data.metrics
-    assert run(made) is State.PROVING
+    assert run(made) is RetrainingState.PROVING
     assert run_of(made).data.metrics == before
     history = made.registry.client.get_metric_history(run_of(made).info.run_id, "fairness/n/channel/app")
     assert [(point.step, point.value) for point in history] == [(0, 12.0), (1, 12.0)]

@@ -5,19 +5,13 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pegel.alerts.retraining.guards import DAY, ENDED, STARTED, Guards, hold
-from pegel.lifecycle import record
+from pegel.alerts.retraining.guards import DAY, Guards, hold
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 minutes = st.integers(0, 60 * 24).map(lambda n: timedelta(minutes=n))
 guards = st.builds(Guards, cooldown=minutes, daily_cap=st.integers(1, 4), run_limit=minutes)
 steps = st.lists(st.tuples(st.sampled_from(["ask", "end"]), st.integers(1, 180)), max_size=60)
-
-
-def test_a_retraining_has_started_and_ended_where_its_own_room_says_so():
-    assert record.State.STARTED == STARTED
-    assert {str(state) for state in record.ENDED} == ENDED
 
 
 @given(guards, steps)
