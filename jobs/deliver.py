@@ -1,4 +1,4 @@
-"""Send alerts to the sinks and final metrics to MLflow: ``pegel deliver --config FILE``.
+"""Send alerts to the sinks and final metrics to MLflow: ``pegel deliver --config FILE [--again ALERT_ID]``.
 
 Reads tables and writes ``deliveries``, ``pipeline_alerts`` (whether the stream lives) and its audit trail. The heads of
 all audit chains leave with each alert and are kept in MLflow. Each sink is served in a thread of its own, and what goes
@@ -8,7 +8,9 @@ to MLflow in another, so that none that is slow or down keeps an alert back from
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
+from pegel.alerts.delivery.again import let_wait_again
 from pegel.alerts.delivery.azure_monitor import AzureMonitorSink
 from pegel.alerts.delivery.dispatcher import Dispatcher
 from pegel.alerts.delivery.jsonl import JsonLinesSink
@@ -24,6 +26,7 @@ from pegel.jobs.wiring.arguments import build_parser, exit_with, parse
 from pegel.jobs.wiring.audit_trail import build_trail
 from pegel.jobs.wiring.background import Background
 from pegel.jobs.wiring.erasing import open_owned
+from pegel.jobs.wiring.person import user_of_machine
 from pegel.jobs.wiring.stopping import stop_event
 from pegel.jobs.wiring.tracking import build_tracking
 from pegel.tables.access import open_tables
@@ -44,10 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises:
         SettingsError: if a sink is not described, or another process delivers.
+        NotGivenUpError: if an alert that shall be sent again was not given up.
         OutsideError: with ``--available-now``, if an alert could not be sent.
     """
-    arguments = parse(build_parser("deliver", "Send alerts to Azure Monitor and final metrics to MLflow."), argv)
-    settings = arguments.settings
+    parser = build_parser("deliver", "Send alerts to Azure Monitor and final metrics to MLflow.")
+    again = "send an alert once more that was given up; may be said several times, while no other process delivers"
+    parser.add_argument("--again", action="append", default=[], metavar="ALERT_ID", help=again)
+    parser.add_argument("--by", default=None, metavar="NAME", help="who asks; without it the user of this machine")
+    arguments = parse(parser, argv)
+    settings, options = arguments.settings, arguments.options
     tables = open_tables(settings.storage)
     trail = build_trail(settings, tables, "deliver")
     dispatchers = build_dispatchers(settings, trail)
@@ -55,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     look = build_stream_watch(settings).look
     trail.start()
     try:
+        for alert_id in dict.fromkeys(options.again):
+            by, now = options.by or user_of_machine(), datetime.now(UTC)
+            sinks = let_wait_again(tables, alert_id, settings.delivery.sinks, by=by, now=now, trail=trail)
+            _log.info("alert %s is sent again to %s", alert_id, ", ".join(sinks))
         if arguments.available_now:
             return deliver_once(dispatchers, track, look)
         deliver(dispatchers, track, settings.delivery.poll_seconds, stop_event(), look)

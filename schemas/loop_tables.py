@@ -63,7 +63,7 @@ DELIVERIES = Table(
         Column("alert_id", "string", "the alert", nullable=False),
         Column("sink", "string", "azure_monitor, jsonl, ...", nullable=False),
         Column("attempt", "int", "1, 2, ...", nullable=False),
-        Column("state", "string", "claimed, sent, failed, dead or withheld", nullable=False),
+        Column("state", "string", "claimed, sent, failed, dead, withheld, or again: a person asked", nullable=False),
         Column("at", "timestamp", "when", nullable=False),
         Column("detail", "string", "receipt or error, in words"),
         Column("audit_heads", "string", "of a claim: the heads of the audit chains that go out with it, as JSON"),

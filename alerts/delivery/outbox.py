@@ -25,7 +25,7 @@ Row = dict[str, Any]
 class DeliveryState(StrEnum):
     """The steps of an attempt: claimed, then sent, failed or, if it was the last one or was refused, dead.
 
-    What nobody is to be told at the moment is withheld, without an attempt.
+    What nobody is to be told at the moment is withheld, without an attempt. What is dead may be asked for again.
     """
 
     CLAIMED = "claimed"
@@ -33,6 +33,7 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
     DEAD = "dead"
     WITHHELD = "withheld"
+    AGAIN = "again"
 
 
 _ENDED = (DeliveryState.SENT, DeliveryState.DEAD)
@@ -127,7 +128,9 @@ class Outbox:
     def recall(self, deliveries: Iterable[Mapping[str, Any]]) -> None:
         """Learn from rows of ``deliveries`` what was done before; call it after :meth:`add`."""
         rows = [row for row in deliveries if row["sink"] == self._sink]
-        self._ended |= {row["alert_id"] for row in rows if row["state"] in _ENDED}
+        asked = _newest(rows, DeliveryState.AGAIN)
+        ended = {name: row for name, row in _newest(rows, *_ENDED).items() if name not in asked or row > asked[name]}
+        self._ended |= ended.keys()
         self._withheld |= {row["alert_id"] for row in rows if row["state"] == DeliveryState.WITHHELD} - self._ended
         sent = {row["alert_id"] for row in rows if row["state"] == DeliveryState.SENT}
         self._told |= {entry.alert["incident_id"] for name, entry in self._waiting.items() if name in sent}
@@ -141,6 +144,8 @@ class Outbox:
             if entry is None:
                 continue
             entry.attempt = max(entry.attempt, row["attempt"])
+            if row["state"] == DeliveryState.AGAIN:
+                entry.before = max(entry.before, row["attempt"])
             if row["state"] == DeliveryState.FAILED:
                 entry.not_before = max(entry.not_before, self._again(row["attempt"], row["at"], None))
 
@@ -272,6 +277,15 @@ class Outbox:
             "at": now,
             "detail": detail,
         }
+
+
+def _newest(rows: Iterable[Mapping[str, Any]], *states: DeliveryState) -> dict[str, tuple[datetime, int]]:
+    """Alert -> the time and attempt of its newest row in one of these states."""
+    found: dict[str, tuple[datetime, int]] = {}
+    for row in rows:
+        if row["state"] in states:
+            found[row["alert_id"]] = max((row["at"], row["attempt"]), found.get(row["alert_id"], (_ALWAYS, 0)))
+    return found
 
 
 def _place(entry: _Entry) -> tuple[int, str, int]:

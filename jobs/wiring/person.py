@@ -42,10 +42,15 @@ def person_of(settings: WebhookSettings, options: argparse.Namespace) -> Person:
         msg = f"{_SECRETS} is empty; name the secret that the webhook knows as an approver's"
         raise SettingsError(msg)
     key = decode_secret(settings.approver_secrets[0].read(), _SECRETS)
-    return Person(options.by or _user(), key, options.url or f"http://127.0.0.1:{settings.port}")
+    return Person(options.by or user_of_machine(), key, options.url or f"http://127.0.0.1:{settings.port}")
 
 
-def _user() -> str:
+def user_of_machine() -> str:
+    """The name of the user of this machine.
+
+    Raises:
+        SettingsError: if there is none, as in a container.
+    """
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -338,3 +338,20 @@ def test_what_is_inhibited_is_on_record_as_withheld_and_never_sent():
     assert [(row["state"], row["attempt"], row["detail"]) for row in rows] == [
         ("withheld", 0, "the pipeline was sick, see incident sick")
     ]
+
+
+def test_what_a_person_asked_for_again_has_all_its_attempts_before_it_and_may_be_given_up_again():
+    tables, clock = MemoryTables([alert(1)]), Clock()
+    sink = ScriptedSink(*[DeliveryError("500")] * 9)
+    for asked in (False, True):
+        if asked:
+            clock.forward(100)
+            again = {"alert_id": "a1", "sink": "scripted", "attempt": 2, "state": "again", "at": clock.now}
+            tables.append("deliveries", [again])
+        for _ in range(20):
+            dispatcher(tables, sink, clock, max_attempts=2).step()
+            clock.forward(2)
+    assert delivered(tables) == [
+        ("a1", 1, "claimed"), ("a1", 1, "failed"), ("a1", 2, "claimed"), ("a1", 2, "dead"), ("a1", 2, "again"),
+        ("a1", 3, "claimed"), ("a1", 3, "failed"), ("a1", 4, "claimed"), ("a1", 4, "dead"),
+    ]  # fmt: skip
