@@ -22,7 +22,9 @@ ROLLED_BACK = "rolled_back"
 
 UNDER_WAY = timedelta(minutes=10)
 """A row whose alias has not followed counts so long as a move under way: the registry's patience for all calls of a
-move is shorter. Later its promoter is dead, or a person has set the alias back, and the alias is what counts."""
+move is shorter. Later its promoter is dead, or a person has set the alias back, and the alias is what counts. What this
+cannot exclude: that a promoter which slept so long wakes up, moves the alias and sees nobody, between the last look at
+the alias and the row of the one who takes over; then the later move counts."""
 
 
 class ChampionMovedError(PegelError):
@@ -71,6 +73,9 @@ def promote(registry: Registry, tables: DeltaTables, move: Promotion, *, now: da
         _check_expected(registry.model, move, champion)
     if not recorded:
         _check_nobody_moves_it(registry.model, move, moves, now)
+        if moves and moves[-1]["new_version"] != champion:
+            # Perhaps it was not given up, and has got there meanwhile.
+            _check_expected(registry.model, move, registry.champion())
         _record(registry.model, tables, move, moves, now)
     _let_aliases_follow(registry, tables, move)
 

@@ -60,7 +60,7 @@ class Machine:
         """The states that no step leaves.
 
         Example:
-            >>> sorted(INCIDENT.ends)
+            >>> sorted(str(state) for state in INCIDENT.ends)
             ['resolved', 'retracted']
         """
         return frozenset(self.states) - {step.before for step in self.steps}
