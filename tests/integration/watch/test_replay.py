@@ -163,9 +163,9 @@ def _another_count(rows: list[Row]) -> list[Row]:
         ("predictions", _another_amount, "cells amount"),
         ("predictions", _without_one, "'rows'"),
         ("feedback", _without_a_label, "labelled, correct"),
-        pytest.param("profiles", _another_error, "counts errors", marks=pytest.mark.soak),
-        pytest.param("blocks", _another_bin, "bins amount", marks=pytest.mark.soak),
-        pytest.param("batches", _another_count, "'rows'", marks=pytest.mark.soak),
+        ("profiles", _another_error, "counts errors"),
+        ("blocks", _another_bin, "bins amount"),
+        ("batches", _another_count, "'rows'"),
         ("alerts", _another_value, ""),
     ],
 )
