@@ -15,11 +15,11 @@ from types import FrameType
 from rich.console import Console
 
 from pegel.jobs.wiring.arguments import exit_with
-from pegel.local.demo.faults import FAULTS
+from pegel.local.demo.faults import FAULTS, UNRETRAINED
 from pegel.local.demo.model import MODELS, PER_SECOND, TEXT_CLASSIFIER
 from pegel.local.demo.queries import clinc_pool, generated_pool
 from pegel.local.demo.run import Demo, DemoPlan
-from pegel.local.demo.story import CLOSED
+from pegel.local.demo.story import CLOSED, RESOLVED
 from pegel.local.demo.traffic import TrafficPlan
 
 COLOURS = {
@@ -27,6 +27,10 @@ COLOURS = {
     "incident opened": "red",
     "incident confirmed": "red",
     "incident resolved": "green",
+    "diagnosed": "yellow",
+    "data breaks": "yellow",
+    "inputs move": "yellow",
+    "data owner paged": "red",
     "retraining proven": "green",
     "retraining rolled_back": "magenta",
     "retraining failed": "magenta",
@@ -57,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo.
 
     Returns:
-        0 if the loop closed; with ``--exit`` 1 if it did not.
+        0 if the loop closed, or ended without a retraining where there was nothing to retrain for; with ``--exit`` 1 if
+        it did not.
     """
     options = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.ERROR)
@@ -77,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcome = Demo(plan, _teller()).run()
     sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
     sys.stdout.flush()
-    return 0 if outcome.state == CLOSED or not options.exit else 1
+    good = RESOLVED if options.fault in UNRETRAINED else CLOSED
+    return 0 if outcome.state == good or not options.exit else 1
 
 
 def _teller() -> "_Teller":

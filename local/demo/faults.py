@@ -15,7 +15,14 @@ BAD_CHALLENGER = "bad-challenger"
 FLAPPING = "flapping"
 """The drift comes and goes: it must make one retraining."""
 
-FAULTS = (JOBS_REFUSED, WEBHOOK_DOWN, BAD_CHALLENGER, FLAPPING)
+DATA_FAULT = "data-fault"
+"""Instead of the drift an app leaves fields out of what it records: its owner is called, and nothing is retrained."""
+HARMLESS_SHIFT = "harmless-shift"
+"""Instead of the drift users ask the longer ones of their usual queries: nothing is retrained."""
+
+FAULTS = (JOBS_REFUSED, WEBHOOK_DOWN, BAD_CHALLENGER, FLAPPING, DATA_FAULT, HARMLESS_SHIFT)
+UNRETRAINED = (DATA_FAULT, HARMLESS_SHIFT)
+"""Those that must end without a retraining."""
 
 FLAP_SECONDS = 40.0
 

@@ -22,14 +22,26 @@ from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registration import register_first
 from pegel.lifecycle.registry import Registry
 from pegel.local.azure_monitor import LocalAzureMonitor
+from pegel.local.azure_monitor.local_azure_monitor import DATA_RULE
+from pegel.local.azure_monitor.rules import FIRED
 from pegel.local.databricks_jobs import LocalJob, LocalJobs
-from pegel.local.demo.faults import BAD_CHALLENGER, FLAPPING, JOBS_REFUSED, WEBHOOK_DOWN, has_drifted, has_given_up
+from pegel.local.demo.faults import (
+    BAD_CHALLENGER,
+    DATA_FAULT,
+    FLAPPING,
+    HARMLESS_SHIFT,
+    JOBS_REFUSED,
+    WEBHOOK_DOWN,
+    has_drifted,
+    has_given_up,
+)
 from pegel.local.demo.model import KEY, TEXT_CLASSIFIER, local_resource, model_settings
 from pegel.local.demo.queries import Query, QueryPool
 from pegel.local.demo.services import Services, free_port, require_free
 from pegel.local.demo.story import OPEN, TIMED_OUT, Outcome, Story
 from pegel.local.demo.traffic import Traffic, TrafficPlan
 from pegel.local.eventhubs.server import EMULATOR_KEY, EMULATOR_KEY_NAME, connection_string
+from pegel.schemas.diagnosis import Cause
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
 
@@ -166,8 +178,7 @@ class Demo:
             while state is None or not self.plan.exit:
                 services.check()
                 if story.onset is None and time.monotonic() >= begin + self.plan.quiet_seconds:
-                    story.onset = traffic.begin_drift()
-                    self._say("drift begins", f"{mix.novel_share:.0%} new domain, {mix.outside_share:.0%} out of scope")
+                    story.onset = self._begin(traffic)
                 story.look()
                 self._let_go_wrong(services, story, traffic, wires)
                 if state is None:
@@ -183,11 +194,31 @@ class Demo:
         _drain(services, story, traffic)
         return story.outcome(traffic.sent, state or OPEN)
 
+    def _begin(self, traffic: Traffic) -> datetime:
+        """Let happen what the incident is to come from; gives the onset."""
+        if self.plan.fault == DATA_FAULT:
+            traffic.fields_are_lost = True
+            self._say("data breaks", "an app records answers and leaves out what was asked")
+        elif self.plan.fault == HARMLESS_SHIFT:
+            traffic.queries_are_long = True
+            self._say("inputs move", "users ask the longer ones of their usual queries")
+        else:
+            mix = self.plan.traffic
+            traffic.has_drifted = True
+            self._say("drift begins", f"{mix.novel_share:.0%} new domain, {mix.outside_share:.0%} out of scope")
+        return datetime.now(UTC)
+
     def _let_go_wrong(self, services: Services, story: Story, traffic: Traffic, wires: "_Wires") -> None:
         if self.plan.fault == BAD_CHALLENGER:
             traffic.answers_are_bad = story.promoted
         if self.plan.fault == FLAPPING and story.onset is not None:
             traffic.has_drifted = has_drifted(story.onset, datetime.now(UTC))
+        if traffic.fields_are_lost and _has_fired(wires.monitor, DATA_RULE, story.incident_id):
+            traffic.fields_are_lost = False
+            self._say("data owner paged", f"{DATA_RULE} fired; the app is mended")
+        if traffic.queries_are_long and story.cause == Cause.HARMLESS_SHIFT:
+            traffic.queries_are_long = False
+            self._say("inputs move back", "nobody had to do anything")
         if self.plan.fault == WEBHOOK_DOWN and "webhook" not in services.running and has_given_up(wires.monitor.calls):
             services.start("webhook", "--config", str(wires.config))
             self._say("webhook started", "the action group has given up calling it")
@@ -223,6 +254,12 @@ class _Wires:
     config: Path
     hub_port: int
     monitor: LocalAzureMonitor
+
+
+def _has_fired(monitor: LocalAzureMonitor, rule: str, incident_id: str | None) -> bool:
+    return any(
+        one.rule == rule and one.condition == FIRED and one.incident_id == incident_id for one in monitor.transitions
+    )
 
 
 def _settings(

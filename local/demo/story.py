@@ -12,6 +12,7 @@ Turn = tuple[datetime, tuple[str, ...], str, str]
 """When, a key that is told once, a title of a few words, and the details."""
 
 CLOSED = "CLOSED"
+RESOLVED = "RESOLVED"
 ROLLED_BACK = "ROLLED_BACK"
 OPEN = "OPEN"
 TIMED_OUT = "TIMED_OUT"
@@ -27,7 +28,7 @@ class Outcome:
         event_to_alert_p95_s: 95th percentile, over all alerts of the run, of delivery less the enqueued time of the
             newest event of the micro-batch that decided it.
         recovered_s: from the onset to the proof.
-        state: CLOSED (resolved and proven), ROLLED_BACK, OPEN or TIMED_OUT.
+        state: CLOSED (resolved and proven), RESOLVED (over, and nothing was retrained), ROLLED_BACK, OPEN or TIMED_OUT.
     """
 
     events_sent: int
@@ -79,7 +80,20 @@ class Story:
             return None
         resolved = any(a["state"] == "resolved" for a in self._alerts_of(incident))
         proven = any(r["state"] == "proven" and r["incident_id"] == incident for r in retrainings)
+        if resolved and any(a["cause"] and a["action"] != "retrain" for a in self._alerts_of(incident)):
+            return RESOLVED
         return CLOSED if resolved and proven else None
+
+    @property
+    def incident_id(self) -> str | None:
+        """The incident that the onset brought, if any."""
+        return self._incident()
+
+    @property
+    def cause(self) -> str | None:
+        """What that incident was diagnosed as, once it is confirmed."""
+        incident = self._incident()
+        return next((row["cause"] for row in self._alerts_of(incident) if row["cause"]), None) if incident else None
 
     @property
     def promoted(self) -> bool:
@@ -121,6 +135,9 @@ class Story:
     def _alert_turns(self) -> Iterator[Turn]:
         for row in self._rows("alerts"):
             yield row["decided_time"], ("alert", row["alert_id"]), f"incident {row['state']}", row["title"]
+            if row["cause"]:
+                details = f"{row['cause']}, so the incident asks for {row['action']}"
+                yield row["decided_time"], ("cause", row["alert_id"]), "diagnosed", details
 
     def _delivery_turns(self) -> Iterator[Turn]:
         for row in self._rows("deliveries"):

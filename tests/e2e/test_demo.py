@@ -142,6 +142,30 @@ def test_demo_whose_webhook_was_down_closes_its_loop_by_the_reconciler(tmp_path:
 
 @pytest.mark.soak
 @pytest.mark.timeout(LIMIT_SECONDS + 350)
+@pytest.mark.parametrize(
+    ("fault", "cause", "action"),
+    [("data-fault", "pipeline_fault", "page"), ("harmless-shift", "harmless_shift", "none")],
+)
+def test_demo_without_anything_to_retrain_for_says_why_and_retrains_nothing(
+    tmp_path: Path, fault: str, cause: str, action: str
+) -> None:
+    code, told, output = run_demo(tmp_path / "run", "--fault", fault, "--limit", str(LIMIT_SECONDS))
+    assert (code, told["state"]) == (0, "RESOLVED"), output
+    assert (told["retrain_runs"], told["champion_after"]) == (0, told["champion_before"])
+    assert told["events_sent"] == told["events_stored"] + told["dead_letters"] + told["duplicates"]
+    tables = DeltaTables(str(tmp_path / "run" / "tables"))
+    (confirmed,) = [
+        row for row in tables.read("alerts") if (row["incident_id"], row["state"]) == (told["incident_id"], "confirmed")
+    ]
+    assert (confirmed["cause"], confirmed["action"]) == (cause, action)
+    # Whoever owns the data is called, and nobody else beside who is on call.
+    assert ("data owner paged" in output) == (cause == "pipeline_fault")
+    assert tables.read("retrainings") == []
+    assert [row for row in tables.read("webhook_calls") if row["run_id"]] == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(LIMIT_SECONDS + 350)
 def test_demo_whose_drift_comes_and_goes_retrains_once(tmp_path: Path) -> None:
     code, told, output = run_demo(tmp_path / "run", "--fault", "flapping", "--limit", str(LIMIT_SECONDS))
     assert (code, told["state"]) == (0, "CLOSED"), output

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pegel.local.demo.story import CLOSED, ROLLED_BACK, TIMED_OUT, Story
+from pegel.local.demo.story import CLOSED, RESOLVED, ROLLED_BACK, TIMED_OUT, Story
 from pegel.schemas.tables import ALERTS, BATCHES
 from pegel.tables.delta import DeltaTables
 
@@ -55,6 +55,17 @@ def test_closed_takes_both_a_resolved_incident_and_a_proof(tmp_path: Path) -> No
     assert watched.state is None
     tables.append("retrainings", [retraining("proven", 80)])
     assert watched.state == CLOSED
+
+
+def test_an_incident_that_asked_for_no_retraining_is_resolved_and_told_by_its_cause(tmp_path: Path) -> None:
+    tables, watched, told = story(tmp_path)
+    tables.append(
+        "alerts", [alert(1, "opened", 10), {**alert(2, "confirmed", 20), "action": "page", "cause": "unknown"}]
+    )
+    watched.look()
+    assert (watched.state, watched.cause, told[-1]) == (None, "unknown", "diagnosed")
+    tables.append("alerts", [alert(3, "resolved", 90)])
+    assert watched.state == RESOLVED
 
 
 def test_a_rollback_is_no_closing(tmp_path: Path) -> None:
