@@ -1,13 +1,17 @@
 """Keeping tables: fewer files, the same rows, and whoever appends meanwhile loses nothing."""
 
+import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from pegel.errors import OutsideError
 from pegel.jobs.maintain import main
+from pegel.tables.delta import DeltaTables
 from pegel.tables.maintenance import Maintenance, keep_all
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -41,27 +45,88 @@ def test_small_files_become_few_and_every_row_and_transaction_stays(tables: Main
     assert grids(tables) == before
 
 
-def test_what_is_appended_meanwhile_is_there_once(tables: Maintenance) -> None:
-    failed: list[Exception] = []
+class Meanwhile:
+    """What others do with the table, each in a thread of its own, until it holds so many rows."""
 
-    def write() -> None:
-        other = Maintenance(tables._root)
+    def __init__(self, root: str, last: int) -> None:
+        self._root, self._last = root, last
+        self.failed: list[Exception] = []
+        self.done = threading.Event()
+        self._threads = [threading.Thread(target=self._try, args=(act,)) for act in (self._write, self._read)]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _try(self, act: Callable[[], None]) -> None:
         try:
-            for number in range(30, 60):
-                other.append("grids", [row(number)], ("writer", number))
+            act()
         except Exception as error:
-            failed.append(error)
+            self.failed.append(error)
+            self.done.set()
 
-    writing = threading.Thread(target=write)
-    writing.start()
+    def _write(self) -> None:
+        tables = DeltaTables(self._root)
+        for number in range(30, self._last):
+            # Some come again, as after a restart.
+            for _ in range(1 + (number % 3 == 0)):
+                tables.append("grids", [row(number)], ("writer", number))
+        self.done.set()
+
+    def _read(self) -> None:
+        tables, before = DeltaTables(self._root), 0
+        while not self.done.is_set():
+            (found,) = tables.read("grids", "SELECT count(*) AS n, count(DISTINCT grid) AS grids FROM t")
+            if not found["n"] == found["grids"] >= before:
+                raise ValueError(found)
+            before = found["n"]
+
+
+@pytest.mark.parametrize("last", [60, pytest.param(1030, marks=pytest.mark.soak)])
+def test_what_is_appended_meanwhile_is_there_once(tables: Maintenance, last: int) -> None:
+    others = Meanwhile(tables.root, last)
     rounds = 0
-    while writing.is_alive():
+    while not others.done.is_set():
         tables.keep("grids")
         rounds += 1
-    writing.join()
-    assert failed == []
+    others.join()
+    assert others.failed == []
     assert rounds > 1
-    assert grids(tables) == sorted(f"g{number}" for number in range(60))
+    assert grids(tables) == sorted(f"g{number}" for number in range(last))
+
+
+def test_a_reader_that_slept_until_its_files_and_its_log_were_gone_reads_the_same_rows(
+    tables: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, slow = DeltaTables(tables.root), DeltaTables(tables.root)
+    before = sorted(found["grid"] for found in reader.read("grids"))
+    opened = slow._newest("grids")
+    let_go_of_all_that_is_old(tables)
+    tables.append("grids", [row(30)], ("writer", 30))
+    assert sorted(found["grid"] for found in reader.read("grids")) == sorted([*before, "g30"])
+    with monkeypatch.context() as amid_a_query:
+        amid_a_query.setattr(slow, "_newest", lambda _: opened)
+        with pytest.raises(OutsideError, match=r"could not read the table 'grids' under .*; check .* and try again"):
+            slow.read("grids")
+    assert slow.read("grids") == reader.read("grids")
+
+
+def let_go_of_all_that_is_old(tables: Maintenance) -> None:
+    """As `keep` does once the retentions are over, which are days."""
+    log = Path(tables.root, "grids", "_delta_log")
+    files = {path.name for path in log.parent.glob("*.parquet")}
+    table = DeltaTable(tables.uri("grids"))
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 1 days"})
+    table.optimize.compact()
+    table.create_checkpoint()
+    for path in log.iterdir():
+        os.utime(path, (0, 0))
+    table.cleanup_metadata()
+    table.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert not log.joinpath(f"{0:020}.json").exists()
+    assert not files & {path.name for path in log.parent.glob("*.parquet")}
 
 
 def test_a_table_that_cannot_be_kept_keeps_no_other_from_it(
