@@ -53,3 +53,15 @@ def test_spark_writes_a_column_that_its_table_lacked_and_a_replay_adds_nothing(
     assert {row.event_id: (row.prompt_version, row.probabilities) for row in seen.collect()} == held
     assert tuple(seen.columns[-2:]) == LATER
     assert tables.version("predictions") == created + 1
+
+
+def test_a_transaction_that_another_stream_was_quicker_with_is_skipped_and_not_waited_for(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    tables = DeltaTables(str(tmp_path))
+    create_tables(tables)
+    stream = StreamTables(spark, tables, "query")
+    assert stream.append_arrow("predictions", rows(1), 1)
+    stream.append("predictions", stream.frame(pa.concat_tables([rows(1), rows(1)])), 1)
+    assert stream.count("predictions", 1) == 1
+    assert tables.version("predictions") == 1

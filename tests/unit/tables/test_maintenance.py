@@ -84,8 +84,16 @@ class Meanwhile:
             before = found["n"]
 
 
-@pytest.mark.parametrize("last", [60, pytest.param(1030, marks=pytest.mark.soak)])
-def test_what_is_appended_meanwhile_is_there_once(tables: Maintenance, last: int) -> None:
+def test_what_is_appended_meanwhile_is_there_once(tables: Maintenance) -> None:
+    keep_meanwhile(tables, 60)
+
+
+@pytest.mark.soak
+def test_what_is_appended_in_a_thousand_rounds_meanwhile_is_there_once(tables: Maintenance) -> None:
+    keep_meanwhile(tables, 1030)
+
+
+def keep_meanwhile(tables: Maintenance, last: int) -> None:
     others = Meanwhile(tables.root, last)
     rounds = 0
     while not others.done.is_set():
