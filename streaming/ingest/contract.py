@@ -113,7 +113,7 @@ class ContractSql:
 
     def extra_and_findings(self) -> list[str]:
         """``extra``, and what was found, from which :meth:`reason` and :meth:`detail` follow."""
-        kept = "map_filter(read, (key, value) -> array_contains(unknown, key))"
+        kept = f"map_filter(read, (key, value) -> NOT array_contains({self._known()}, key))"
         kept_texts = f"transform_values({kept}, (key, value) -> try_cast(value AS STRING))"
         right_type = f"schema_of_variant(type_raw) = 'STRING' AND try_cast(type_raw AS STRING) = {RECORD}"
         missing = {
