@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 ANY = "*"
 """Stands for every model, or every rule."""
@@ -55,6 +55,9 @@ class Silence:
 def silences_in(rows: Iterable[Mapping[str, Any]]) -> tuple[Silence, ...]:
     """The silences of the table, in the order of their beginnings; one that was ended early ends then.
 
+    Whatever wrote the table, no silence is longer than :data:`LONGEST`. A row that lacks what a silence needs is none:
+    when in doubt, alerts are sent.
+
     Example:
         >>> from datetime import UTC
         >>> at = lambda hour: datetime(2026, 11, 28, hour, tzinfo=UTC)
@@ -67,21 +70,33 @@ def silences_in(rows: Iterable[Mapping[str, Any]]) -> tuple[Silence, ...]:
     found: dict[str, Silence] = {}
     ended: dict[str, datetime] = {}
     for row in rows:
-        name = row["silence_id"]
-        if row["wish"] == Wish.SILENCE:
-            found[name] = Silence(
-                name, row["model"], row["rule"], row["at"], row["until"], row["by"], row["reason"] or ""
-            )
+        name, at = row.get("silence_id"), row.get("at")
+        if not (isinstance(name, str) and _is_time(at)):
+            continue
+        if row["wish"] == Wish.SILENCE and _is_whole(row):
+            until = at + min(row["until"] - at, LONGEST)
+            found[name] = Silence(name, row["model"], row["rule"], at, until, row["by"], row.get("reason") or "")
         elif row["wish"] == Wish.END:
-            ended[name] = min(row["at"], ended.get(name, row["at"]))
+            ended[name] = min(at, ended.get(name, at))
     cut = (replace(s, until=min(s.until, ended.get(name, s.until))) for name, s in found.items())
     return tuple(sorted(cut, key=lambda silence: (silence.begins, silence.silence_id)))
 
 
 def acknowledged_in(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Incident -> who acknowledged it first."""
-    acknowledged = sorted((row for row in rows if row["wish"] == Wish.ACKNOWLEDGE), key=lambda row: row["at"])
+    """Incident -> who acknowledged it first; a row that lacks the incident, the person or the time is none."""
+    acknowledged = [row for row in rows if row["wish"] == Wish.ACKNOWLEDGE and _is_time(row.get("at"))]
     found: dict[str, str] = {}
-    for row in acknowledged:
+    for row in sorted(acknowledged, key=lambda row: row["at"]):
+        if not (isinstance(row.get("incident_id"), str) and isinstance(row.get("by"), str)):
+            continue
         found.setdefault(row["incident_id"], row["by"])
     return found
+
+
+def _is_whole(row: Mapping[str, Any]) -> bool:
+    texts = (row.get(name) for name in ("model", "rule", "by"))
+    return _is_time(row.get("until")) and all(isinstance(text, str) for text in texts)
+
+
+def _is_time(value: Any) -> TypeGuard[datetime]:
+    return isinstance(value, datetime) and value.tzinfo is not None

@@ -1,10 +1,13 @@
 """What nobody is to be told at the moment, and why. Edge: reads ``silences``."""
 
+import logging
 from datetime import datetime
 
 from pegel.alerts.delivery.sink import Alert
 from pegel.schemas.silences import Silence, acknowledged_in, silences_in
 from pegel.tables.delta import DeltaTables
+
+_log = logging.getLogger(__name__)
 
 _TABLE = "silences"
 
@@ -31,21 +34,30 @@ class Withholding:
     def __init__(self, tables: DeltaTables) -> None:
         self._tables = tables
         self._version = -1
+        self._said = ""
         self._silences: tuple[Silence, ...] = ()
         self.acknowledged: frozenset[str] = frozenset()
         """The incidents that somebody looks after: they are not repeated, but what happens in them is told."""
 
     def refresh(self) -> None:
-        """Read the table if it has moved.
-
-        Raises:
-            OutsideError: if it cannot be read.
-        """
-        version = self._tables.version(_TABLE)
-        if version > self._version:
-            rows = self._tables.read(_TABLE)
-            self._silences, self.acknowledged = silences_in(rows), frozenset(acknowledged_in(rows))
-            self._version = version
+        """Read the table if it has moved; while it cannot be read, what was known last holds, and it is logged once."""
+        try:
+            version = self._tables.version(_TABLE)
+            if version > self._version:
+                rows = self._tables.read(_TABLE)
+                self._silences, self.acknowledged = silences_in(rows), frozenset(acknowledged_in(rows))
+                self._version = version
+            self._said = ""
+        except Exception as error:  # whatever is wrong with what a person does not want to hear, alerts have to leave
+            if str(error) != self._said:
+                self._said = str(error)
+                _log.warning(
+                    "the table silences cannot be read, so alerts are sent by the %d silences that were known last; "
+                    "mend the table: %s: %s",
+                    len(self._silences),
+                    type(error).__name__,
+                    error,
+                )
 
     def reason(self, alert: Alert, now: datetime) -> str | None:
         """Why an alert is not sent at this moment; None if it is."""

@@ -355,3 +355,60 @@ def test_what_a_person_asked_for_again_has_all_its_attempts_before_it_and_may_be
         ("a1", 1, "claimed"), ("a1", 1, "failed"), ("a1", 2, "claimed"), ("a1", 2, "dead"), ("a1", 2, "again"),
         ("a1", 3, "claimed"), ("a1", 3, "failed"), ("a1", 4, "claimed"), ("a1", 4, "dead"),
     ]  # fmt: skip
+
+
+SILENCE = {"silence_id": "s", "wish": "silence", "at": NOON, "until": NOON + timedelta(hours=1), "model": "*"} | {
+    "rule": "*", "by": "Ada", "reason": "night", "incident_id": None,
+}  # fmt: skip
+
+
+def test_table_of_silences_that_cannot_be_read_keeps_no_alert_back_and_what_was_known_still_holds(caplog):
+    tables, clock, sink = MemoryTables([labelled(1, "quiet")]), Clock(), ScriptedSink()
+    tables.rows["silences"] = [SILENCE | {"model": "quiet"}]
+    sending = dispatcher(tables, sink, clock)
+    sending.step()
+    tables.version, healthy = away_for("silences", tables.version), tables.version
+    tables.rows["alerts"] += [labelled(2, "quiet", 2), labelled(3, "loud", 2)]
+    for _ in range(3):
+        sending.step()
+    assert sink.received == ["a3"]
+    assert len([r for r in caplog.records if "the table silences cannot be read" in r.message]) == 1
+    assert Dispatcher(tables, [ScriptedSink()], Backoff(60, 5), clock).step().sent == 2, "without a silence known"
+    tables.version = healthy
+    sending.step()
+    assert sink.received == ["a3"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{name: None} for name in ("until", "model", "rule", "by", "at", "silence_id")]
+    + [{"until": NOON.replace(tzinfo=None)}, {"wish": "acknowledge"}, {"wish": "acknowledge", "at": None}],
+)
+def test_odd_row_of_silences_silences_nothing_and_the_others_still_do(odd):
+    tables, sink = MemoryTables([labelled(1, "quiet"), labelled(2, "loud")]), ScriptedSink()
+    tables.rows["silences"] = [SILENCE | odd, SILENCE | {"silence_id": "t", "model": "quiet"}]
+    dispatcher(tables, sink, Clock()).step()
+    assert sink.received == ["a2"]
+
+
+def test_no_silence_outlasts_a_month_whatever_the_table_says():
+    tables, sink, clock = MemoryTables([labelled(1, "quiet")]), ScriptedSink(), Clock()
+    tables.rows["silences"] = [SILENCE | {"until": datetime.max.replace(tzinfo=UTC)}]
+    sending = dispatcher(tables, sink, clock)
+    for days, received in ((29.9, []), (0.2, ["a1"])):
+        clock.forward(days * 86_400)
+        sending.step()
+        assert sink.received == received
+
+
+def labelled(n: int, model: str, batch_id: int = 1) -> dict[str, Any]:
+    return alert(n, batch_id, f"i{n}") | {"model": model, "rule": "drift"}
+
+
+def away_for(table: str, version):
+    def _version(name: str) -> int:
+        if name == table:
+            raise OutsideError("the storage is away")
+        return version(name)
+
+    return _version
