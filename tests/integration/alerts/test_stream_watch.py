@@ -11,6 +11,7 @@ from pegel.alerts.delivery.dispatcher import Dispatcher
 from pegel.alerts.delivery.outbox import Backoff
 from pegel.alerts.policy import load_policy
 from pegel.alerts.stream_watch import StreamWatch
+from pegel.errors import OutsideError
 from pegel.jobs.explain import read_story
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,16 +41,17 @@ def watch(tables, clock):
 
 @pytest.fixture
 def commit(tables):
-    def _commit(batch_id: int, at: float, waited: float = 3.0) -> None:
+    def _commit(batch_id: int, at: float, *waited: float) -> None:
         committed = NOON + timedelta(seconds=at)
-        enqueued = committed - timedelta(seconds=waited)
-        offset: dict[str, Any] = {"hub": "predictions", "partition": "0", "first": 0, "last": 9, "count": 10}
+        offset: dict[str, Any] = {"hub": "predictions", "first": 0, "last": 9, "count": 10}
+        offsets = [
+            offset | {"partition": str(n), "last_enqueued": committed - timedelta(seconds=seconds)}
+            for n, seconds in enumerate(waited or (3.0,))
+        ]
         counts = ("received", "stored", "dead_letters", "duplicates", "in_partials")
         counts += tuple(f"feedback_{name}" for name in counts[:4])
         marks = {"query_id": "q", "batch_id": batch_id, "generation": 0, "committed_at": committed}
-        tables.append(
-            "batches", [marks | dict.fromkeys(counts, 0) | {"offsets": [offset | {"last_enqueued": enqueued}]}]
-        )
+        tables.append("batches", [marks | dict.fromkeys(counts, 0) | {"offsets": offsets}])
 
     return _commit
 
@@ -92,6 +94,60 @@ def test_incident_whose_rule_was_taken_out_of_the_policy_ends(watch, commit, clo
     clock.after(910)
     for wanted in ([("heartbeat", "resolved", 7)], []):
         assert told(StreamWatch(tables, without, now=clock).look()) == wanted
+
+
+def test_rule_that_rings_again_while_nothing_is_committed_pages_again_and_says_no_batch_came(
+    commit, clock, tables, monitor, sink_settings
+):
+    policy = load_policy("policy.yml")
+    commit(7, 0)
+    found = []
+    for at, allowed in ((901, 900.0), (1000, 7200.0), (1100, 900.0), (1105, 900.0)):
+        rules = tuple(replace(r, for_seconds=allowed) if r.name == "heartbeat" else r for r in policy.rules)
+        clock.after(at)
+        found += StreamWatch(tables, replace(policy, rules=rules), now=clock).look()
+    states = ["opened", "confirmed", "resolved", "opened", "confirmed"]
+    assert [row["state"] for row in found] == states
+    assert "Micro-batch 7 is still the newest" in found[2]["message"]
+    assert "commits" not in found[2]["title"]
+    Dispatcher(tables, [AzureMonitorSink(sink_settings(monitor))], Backoff(60, 50), clock).step()
+    assert sorted(r.row["state"] for r in monitor.received) == sorted(states), "no two are copies of one"
+
+
+def test_first_look_reads_one_row_of_batches(commit, clock, tables, monkeypatch):
+    for n in range(5):
+        commit(n, 10 * n)
+    clock.after(41 + 901)
+    rows, read = [], tables.read
+
+    def _read(name: str, sql: str = "SELECT * FROM t"):
+        found = read(name, sql)
+        rows.extend(found if name == "batches" else ())
+        return found
+
+    monkeypatch.setattr(tables, "read", _read)
+    found = StreamWatch(tables, load_policy("policy.yml"), now=clock).look()
+    assert told(found) == [("heartbeat", "opened", 4), ("heartbeat", "confirmed", 4)]
+    assert [row["batch_id"] for row in rows] == [4]
+
+
+def test_page_comes_though_the_lease_cannot_be_read(commit, clock, tables):
+    def _away() -> str:
+        raise OutsideError("the storage is away")
+
+    commit(7, 0)
+    clock.after(901)
+    found = StreamWatch(tables, load_policy("policy.yml"), _away, clock).look()
+    assert told(found) == [("heartbeat", "opened", 7), ("heartbeat", "confirmed", 7)]
+    assert "it is not known whether a process holds the lease" in found[0]["message"]
+
+
+def test_lag_is_that_of_the_slowest_partition(watch, commit, clock):
+    commit(0, 0, 3, 700, 5)
+    clock.after(1)
+    found = watch().look()
+    assert told(found) == [("lag", "opened", 0), ("lag", "confirmed", 0)]
+    assert found[0]["since"] == NOON - timedelta(seconds=700)
 
 
 @pytest.mark.parametrize(("holder", "says"), [(None, "the stream is dead"), ("stream", "a process (stream) holds")])
