@@ -28,7 +28,8 @@ class PacedProducer(threading.Thread):
 
     def __init__(self, broker: KafkaBroker, traffic: StepChanges, hub: str, partitions: int) -> None:
         super().__init__(name="producer", daemon=True)
-        options = {**broker.client_options(), "linger.ms": 5, "queue.buffering.max.messages": 1_000_000}
+        # What is not taken is told to each event; else it would complain that the broker is gone when all is over.
+        options = {**broker.client_options(), "linger.ms": 5, "queue.buffering.max.messages": 1_000_000, "log_level": 0}
         self._producer = Producer(options)
         self.traffic = traffic
         self._hub, self._partitions = hub, partitions
