@@ -65,8 +65,8 @@ def plant(partial: Partial, fault: Fault, columns: Mapping[str, GridColumn], gri
     tally = Tally()
     tally.add(partial.tally)
     # Python's own hash of texts differs from process to process.
-    named = int.from_bytes(f"{partial.segment}{partial.window_start.isoformat()}".encode()) % 2**63
-    rng = np.random.default_rng([seed, partial.batch_id, named])
+    name = f"{partial.segment}{partial.window_start.isoformat()}"
+    rng = np.random.default_rng([seed, partial.batch_id, *name.encode()])
     if fault.kind is FaultKind.FAILURES:
         n = tally.counts[EVENTS] - tally.counts[ERRORS]
         tally.counts[ERRORS] += int(rng.binomial(n, fault.size)) if n > 0 else 0

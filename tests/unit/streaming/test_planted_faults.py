@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -76,6 +77,16 @@ def test_a_fault_is_the_same_in_any_order_and_another_with_another_seed(fault: F
     assert [again[i] for i in range(len(some))] == once
     if fault.kind is not FaultKind.SHIFT:
         assert [tally_to_row(planted(partial, fault, 2).tally) for partial in some] != once
+
+
+@pytest.mark.parametrize("fault", FAULTS[1:])
+def test_each_segment_and_window_draws_for_itself(fault: Fault) -> None:
+    one = partials()[0]
+    segments = [replace(one, segment=segment) for segment in ("*", "tenant=a", "tenant=b", "tenant=c")]
+    windows = [replace(one, window_start=one.window_start + timedelta(minutes=i)) for i in range(1, 5)]
+    for alike in (segments, windows):
+        drawn = {str(tally_to_row(planted(partial, fault).tally)) for partial in alike}
+        assert len(drawn) > 1, "the same counts, and the same events touched in all of them"
 
 
 def test_shares_and_failures_are_as_large_as_they_are_asked_for() -> None:
