@@ -11,13 +11,13 @@ from pegel.schemas.silences import Wish
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Tell the webhook that a person looks after an incident: it is not repeated, what happens in it is still told.
+    """Tell the webhook that a person looks after an incident: the dashboard and ``pegel explain`` show it.
 
     Raises:
         SettingsError: if there is no approver's secret, or the URL is an open line.
         OutsideError: if the webhook does not take it; the message says why.
     """
-    parser = build_parser("ack", "Say that somebody looks after an incident, so that it is not repeated.")
+    parser = build_parser("ack", "Say that somebody looks after an incident; the dashboard and pegel explain show it.")
     parser.add_argument("incident", metavar="INCIDENT", help="its id")
     parser.add_argument("--reason", default="looked after", metavar="TEXT", help="what is done about it")
     add_person(parser, "looks after it")

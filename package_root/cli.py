@@ -17,7 +17,7 @@ JOBS = {
     "webhook": "Take the calls of Azure's action group and start retrainings.",
     "approve": "Let the proposed retraining of an incident start.",
     "silence": "Keep alerts of a model or a rule from being sent, for some time.",
-    "ack": "Say that somebody looks after an incident, so that it is not repeated.",
+    "ack": "Say that somebody looks after an incident; the dashboard and pegel explain show it.",
     "explain": "Tell an incident in words, from the tables.",
     "replay": "Decide an alert again, from the rows that it rests on.",
     "backtest": "Try another policy on history.",

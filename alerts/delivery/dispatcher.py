@@ -130,7 +130,6 @@ class Dispatcher:
 
     def _deliver(self, sink: Sink, outbox: Outbox, ignore_backoff: bool) -> Iterator[Row]:
         now = self._now()
-        outbox.acknowledged = self._withholding.acknowledged
         if withheld := outbox.withhold(now, lambda alert: self._withholding.reason(alert, now)):
             self._tables.append("deliveries", withheld)
             yield from withheld

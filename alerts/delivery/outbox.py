@@ -110,8 +110,6 @@ class Outbox:
         self._ended_at: dict[str, datetime] = {}
         self._latest: dict[str, Alert] = {}
         self._hold_until = _ALWAYS
-        self.acknowledged: frozenset[str] = frozenset()
-        """Incidents that are not repeated, since somebody looks after them."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -247,9 +245,7 @@ class Outbox:
             ended_at = self._ended_at.get(alert_id)
             if alert_id not in self._ended or ended_at is None or now - ended_at < self._repeat:
                 continue
-            if alert["state"] not in _OPEN or alert["incident_id"] in self.acknowledged:
-                continue
-            if alert_id not in self._waiting:
+            if alert["state"] in _OPEN and alert_id not in self._waiting:
                 attempt = self._attempts[alert_id]
                 self._waiting[alert_id] = _Entry(alert, attempt, attempt)
 

@@ -4,7 +4,7 @@ import logging
 from datetime import datetime
 
 from pegel.alerts.delivery.sink import Alert
-from pegel.schemas.silences import Silence, acknowledged_in, silences_in
+from pegel.schemas.silences import Silence, silences_in
 from pegel.tables.delta import DeltaTables
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def inhibited(alert: Alert) -> str | None:
 
 
 class Withholding:
-    """Inhibition, silences and acknowledgements, as the tables have them.
+    """Inhibition and silences, as the tables have them.
 
     Args:
         tables: where ``silences`` lies; it needs not be there.
@@ -36,16 +36,13 @@ class Withholding:
         self._version = -1
         self._said = ""
         self._silences: tuple[Silence, ...] = ()
-        self.acknowledged: frozenset[str] = frozenset()
-        """The incidents that somebody looks after: they are not repeated, but what happens in them is told."""
 
     def refresh(self) -> None:
         """Read the table if it has moved; while it cannot be read, what was known last holds, and it is logged once."""
         try:
             version = self._tables.version(_TABLE)
             if version > self._version:
-                rows = self._tables.read(_TABLE)
-                self._silences, self.acknowledged = silences_in(rows), frozenset(acknowledged_in(rows))
+                self._silences = silences_in(self._tables.read(_TABLE))
                 self._version = version
             self._said = ""
         except Exception as error:  # whatever is wrong with what a person does not want to hear, alerts have to leave

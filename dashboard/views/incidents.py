@@ -118,7 +118,7 @@ def _one(alerts: list[Row], retrainings: list[Row], looked_after_by: str | None)
     told = next((r for r in reversed(alerts) if r["n"]), last)
     happens, todo = _what_next(state, last["action"], retraining)
     if looked_after_by is not None and state not in _CLOSED:
-        happens += f" {visible(looked_after_by)} has acknowledged it, so it is not repeated."
+        happens += f" {visible(looked_after_by)} has acknowledged it and looks after it."
     return Incident(
         incident_id=visible(last["incident_id"]),
         state=visible(state),

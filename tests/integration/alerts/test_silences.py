@@ -117,16 +117,18 @@ def test_end_of_an_incident_is_sent_to_who_was_told_of_it_silence_or_not(person,
     assert deliver(7) == ["assistant resolved"]
 
 
-def test_acknowledged_incident_is_not_repeated_and_what_happens_in_it_is_told(person, deliver, tables, row, capsys):
+def test_acknowledged_incident_is_sent_like_any_other_and_its_story_says_who_looks_after_it(
+    person, deliver, tables, row, capsys
+):
     tables.append("alerts", [row(1), row(2, model="sorter")])
     assert deliver(0) == ["assistant opened", "sorter opened"]
     incident = row(1)["incident_id"]
     assert person(ack, incident, "--reason", "rolling back") == 0
     assert capsys.readouterr().out == f"incident {incident}: acknowledged by Ada\n"
-    assert deliver(4.01) == ["sorter opened"]
+    assert deliver(4.01) == ["assistant opened", "sorter opened"]
     tables.append("alerts", [row(1, "confirmed", 2)])
     assert deliver(5) == ["assistant confirmed"]
-    assert deliver(12) == ["sorter opened"]
+    assert deliver(12) == ["assistant confirmed", "sorter opened"]
     assert "acknowledged by Ada: rolling back" in explain(read_story(tables, incident))
     # A second time changes nothing; an incident that is over, or unknown, has nobody to be told.
     person(ack, incident)

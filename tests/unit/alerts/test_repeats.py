@@ -102,6 +102,16 @@ def test_incident_open_for_five_days_fires_once_and_resolves_only_when_it_is_ove
     assert pass_hours(dispatcher, workspace, clock, 5 * 24) == [RESOLVED]
 
 
+def test_acknowledged_incident_open_for_five_days_is_neither_told_to_be_over_nor_told_again(clock):
+    tables, workspace = MemoryTables(alert("opened", 1), alert("confirmed", 2)), Workspace(clock)
+    acknowledged = {"silence_id": "s", "wish": "acknowledge", "incident_id": "i", "by": "Ada", "at": START}
+    tables.rows["silences"].append(acknowledged)
+    dispatcher = Dispatcher(tables, [workspace], Backoff(60, 500), clock)
+    assert pass_hours(dispatcher, workspace, clock, 5 * 24) == [FIRED]
+    tables.rows["alerts"].append(alert("resolved", 3, clock.now))
+    assert pass_hours(dispatcher, workspace, clock, 24) == [RESOLVED]
+
+
 def test_without_repeats_the_rule_would_have_resolved_it_after_two_days(clock):
     tables, workspace = MemoryTables(alert("confirmed", 2)), Workspace(clock, forgets=False)
     dispatcher = Dispatcher(tables, [workspace], Backoff(60, 500), clock)
