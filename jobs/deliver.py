@@ -140,7 +140,10 @@ def deliver_once(
     Raises:
         OutsideError: if something could not be sent.
     """
-    look()
+    try:
+        look()
+    except Exception as error:  # what was found before has to leave, whatever is wrong with looking
+        _log.warning("nobody saw whether the stream lives: %s: %s", type(error).__name__, error)
     done = [dispatcher.step(ignore_backoff=True) for dispatcher in dispatchers]
     sent, waiting, dead = (sum(getattr(one, name) for one in done) for name in ("sent", "waiting", "dead"))
     tracking = _tracking(track)

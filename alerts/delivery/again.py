@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pegel.alerts.delivery.outbox import DeliveryState
+from pegel.alerts.delivery.outbox import SOURCES, DeliveryState
 from pegel.errors import PegelError
 from pegel.tables.audit import AuditTrail
 from pegel.tables.delta import DeltaTables
@@ -22,10 +22,11 @@ def let_wait_again(
 ) -> list[str]:
     """Let an alert wait for each sink that it was given up for.
 
-    Repeating it before the alert was sent, after a crash or by mistake, changes nothing but the audit trail.
+    It is sent in spite of silences. Repeating it before the alert was sent, after a crash or by mistake, changes
+    nothing but the audit trail.
 
     Args:
-        tables: where ``alerts`` and ``deliveries`` lie.
+        tables: where ``alerts``, ``pipeline_alerts`` and ``deliveries`` lie.
         alert_id: the alert; it may be of an incident that is over.
         sinks: those that the settings name.
         by: who asks.
@@ -39,12 +40,15 @@ def let_wait_again(
         NotGivenUpError: if no alert has this id, or it was not given up for any of these sinks.
         OutsideError: if the record or a table fails; say it again.
     """
-    if not any(row["alert_id"] == alert_id for row in tables.read("alerts", "SELECT alert_id FROM t")):
+    known = (row["alert_id"] for table in SOURCES for row in tables.read(table, "SELECT alert_id FROM t"))
+    if alert_id not in known:
         msg = f"no alert has the id {alert_id!r}, so it cannot be sent again; pegel explain and its incident names it"
         raise NotGivenUpError(msg)
     newest: dict[str, Mapping[str, Any]] = {}
     for row in sorted(tables.read("deliveries"), key=lambda row: row["at"]):
-        if row["alert_id"] == alert_id and row["sink"] in sinks:
+        # A silence may have kept its repeats back since it was given up.
+        withheld = row["state"] == DeliveryState.WITHHELD and row["sink"] in newest
+        if row["alert_id"] == alert_id and row["sink"] in sinks and not withheld:
             newest[row["sink"]] = row
     given_up = [row for row in newest.values() if row["state"] in (DeliveryState.DEAD, DeliveryState.AGAIN)]
     if not given_up:

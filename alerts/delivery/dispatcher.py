@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pegel.alerts.delivery.outbox import Backoff, DeliveryState, Outbox, Row
+from pegel.alerts.delivery.outbox import SOURCES, Backoff, DeliveryState, Outbox, Row
 from pegel.alerts.delivery.sink import Alert, DeliveryError, Sink
 from pegel.alerts.delivery.withholding import Withholding
 from pegel.errors import OutsideError
@@ -21,9 +21,6 @@ from pegel.tables.delta import DeltaTables
 _log = logging.getLogger(__name__)
 
 _DETAIL_LENGTH = 500
-
-_SOURCES = ("alerts", "pipeline_alerts")
-"""What the stream decided, and what was decided beside it."""
 
 REPEAT_SECONDS = 4 * 3600.0
 
@@ -74,8 +71,8 @@ class Dispatcher:
         self._withholding = Withholding(tables)
         self._outboxes: dict[str, Outbox] | None = None
         self._last_told: dict[tuple[str, str], datetime] = {}
-        self._versions = dict.fromkeys(_SOURCES, -1)
-        self._highest_batch = dict.fromkeys(_SOURCES, -1)
+        self._versions = dict.fromkeys(SOURCES, -1)
+        self._highest_batch = dict.fromkeys(SOURCES, -1)
 
     def step(self, *, ignore_backoff: bool = False) -> Delivered:
         """Send what is due.
@@ -105,9 +102,9 @@ class Dispatcher:
             for sink in self._sinks
         }
         if known is None:
-            self._versions = dict.fromkeys(_SOURCES, -1)
-            self._highest_batch = dict.fromkeys(_SOURCES, -1)
-        for table in _SOURCES:
+            self._versions = dict.fromkeys(SOURCES, -1)
+            self._highest_batch = dict.fromkeys(SOURCES, -1)
+        for table in SOURCES:
             alerts = self._new_alerts(table)
             for outbox in outboxes.values():
                 outbox.add(alerts)

@@ -14,6 +14,9 @@ from typing import Any
 from pegel.alerts.delivery.sink import Alert
 from pegel.schemas.policy import AlertState
 
+SOURCES = ("alerts", "pipeline_alerts")
+"""The tables of what is sent: what the stream decided, and what was decided beside it."""
+
 JITTER = 0.5
 """So much is taken off a wait at most: two dispatchers that fail together are seldom back together."""
 
@@ -104,6 +107,7 @@ class Outbox:
         self._repeat = None if repeat_seconds is None else timedelta(seconds=repeat_seconds)
         self._waiting: dict[str, _Entry] = {}
         self._ended: set[str] = set()
+        self._asked: set[str] = set()
         self._told: set[str] = set()
         self._withheld: set[str] = set()
         self._attempts: dict[str, int] = {}
@@ -129,9 +133,12 @@ class Outbox:
         asked = _newest(rows, DeliveryState.AGAIN)
         ended = {name: row for name, row in _newest(rows, *_ENDED).items() if name not in asked or row > asked[name]}
         self._ended |= ended.keys()
-        self._withheld |= {row["alert_id"] for row in rows if row["state"] == DeliveryState.WITHHELD} - self._ended
-        sent = {row["alert_id"] for row in rows if row["state"] == DeliveryState.SENT}
-        self._told |= {entry.alert["incident_id"] for name, entry in self._waiting.items() if name in sent}
+        self._asked |= asked.keys() - self._ended
+        withheld = {row["alert_id"] for row in rows if row["state"] == DeliveryState.WITHHELD}
+        self._withheld |= withheld - self._ended - self._asked
+        # What was claimed may have arrived, whatever became of it.
+        tried = {row["alert_id"] for row in rows if row["state"] in (DeliveryState.CLAIMED, DeliveryState.SENT)}
+        self._told |= {entry.alert["incident_id"] for name, entry in self._waiting.items() if name in tried}
         for alert_id in self._ended | self._withheld:
             self._waiting.pop(alert_id, None)
         for row in rows:
@@ -150,8 +157,9 @@ class Outbox:
     def withhold(self, now: datetime, reason: Callable[[Alert], str | None]) -> list[Row]:
         """Set aside what nobody is to be told at the moment, and let wait again what somebody may be told by now.
 
-        The end of an incident is withheld only if nothing of it was sent: who was told of it has to hear that it is
-        over. Of what was withheld the last transition is sent once there is no reason any more, if it is still open.
+        The end of an incident is withheld only if nothing of it may have arrived: who was told of it has to hear that
+        it is over. What a person asked for again is not withheld. Of what was withheld the last transition is sent once
+        there is no reason any more, if it is still open.
 
         Args:
             now: the time.
@@ -169,6 +177,8 @@ class Outbox:
         self._renew(now)
         rows = []
         for alert_id, entry in list(self._waiting.items()):
+            if alert_id in self._asked:
+                continue
             why = reason(entry.alert)
             if why is None or (entry.alert["state"] not in _OPEN and entry.alert["incident_id"] in self._told):
                 continue
@@ -204,6 +214,7 @@ class Outbox:
         """
         for alert in alerts:
             self._waiting[alert["alert_id"]].attempt += 1
+            self._told.add(alert["incident_id"])
         return [{**self._row(alert, DeliveryState.CLAIMED, now, None), "audit_heads": audit_heads} for alert in alerts]
 
     def sent(self, alerts: Sequence[Alert], now: datetime, receipt: str) -> list[Row]:
@@ -258,8 +269,7 @@ class Outbox:
             alert_id = alert["alert_id"]
             self._attempts[alert_id] = self._waiting.pop(alert_id).attempt
             self._ended.add(alert_id)
-            if state is DeliveryState.SENT:
-                self._told.add(alert["incident_id"])
+            self._asked.discard(alert_id)
             self._ended_at[alert_id] = now
         return rows
 

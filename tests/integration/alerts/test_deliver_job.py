@@ -119,6 +119,15 @@ def test_available_now_sends_what_waits_and_says_what_it_could_not(dispatcher, t
         deliver_once([blocked], lambda: None)
 
 
+def test_available_now_sends_what_waits_though_the_stream_cannot_be_looked_after(dispatcher, tables, row, sent):
+    def _away() -> None:
+        raise OutsideError("the storage is away")
+
+    tables.append("alerts", [row(1)])
+    assert deliver_once([dispatcher], lambda: None, _away) == 0
+    assert len(sent()) == 1
+
+
 def test_settings_of_one_machine_need_nothing_beside_it(tables, row, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tables.append("alerts", [row(1)])

@@ -57,6 +57,15 @@ def test_alert_that_was_given_up_is_sent_once_when_a_person_asks_and_the_trail_s
     assert json.loads(record["evidence"])["sinks"] == ["jsonl"]
 
 
+def test_alert_about_the_stream_is_sent_again_too(job: Any, tables: DeltaTables, row: Any, tmp_path: Any) -> None:
+    tables.append("pipeline_alerts", [row(1, model="*", rule="heartbeat")])
+    (tmp_path / "out").write_text("in the way")
+    assert Dispatcher(tables, [JsonLinesSink(f"{tmp_path}/out/alerts")], Backoff(60, 1)).step().dead == 1
+    (tmp_path / "out").unlink()
+    assert job("--again", str(row(1)["alert_id"]), "--by", "Ada") == 0
+    assert steps(tables)[-2:] == [(2, "claimed"), (2, "sent")]
+
+
 def test_what_was_not_given_up_is_not_sent_again(job: Any, given_up: str, tables: DeltaTables) -> None:
     with pytest.raises(NotGivenUpError, match="no alert has the id"):
         job("--again", "unheard-of", "--by", "Ada")

@@ -412,3 +412,36 @@ def away_for(table: str, version):
         return version(name)
 
     return _version
+
+
+@pytest.mark.parametrize("later", [[], ["confirmed"]])
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_a_person_asks_for_again_leaves_though_it_was_withheld_before_it_was_given_up(later, silent):
+    alerts = [labelled(1, "quiet")] + [labelled(1, "quiet", 2) | {"alert_id": "a2", "sequence": 2} for _ in later]
+    tables, clock, sink = MemoryTables(alerts), Clock(), ScriptedSink()
+    tables.rows["silences"] = [SILENCE] if silent else []
+    steps = [(0, "withheld"), (0, "claimed"), (1, "dead"), (1, "withheld"), (1, "again")]
+    for attempt, state in steps:
+        clock.forward(1)
+        named = {"alert_id": "a1", "sink": "scripted", "attempt": attempt, "state": state, "at": clock.now}
+        tables.append("deliveries", [named])
+    clock.forward(1)
+    sending = dispatcher(tables, sink, clock)
+    sending.step()
+    assert sink.received == ["a1", *(["a2"] if later and not silent else [])]
+    sending.step()
+    dispatcher(tables, sink, clock).step()
+    assert sink.received.count("a1") == 1
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_end_of_an_incident_is_sent_in_spite_of_a_silence_if_its_beginning_may_have_arrived(restarted):
+    tables, clock, sink = MemoryTables([labelled(1, "quiet")]), Clock(), ScriptedSink("answer lost")
+    sending = dispatcher(tables, sink, clock, max_attempts=1)
+    sending.step()
+    assert (sink.received, tables.rows["deliveries"][-1]["state"]) == (["a1"], "dead")
+    tables.rows["silences"] = [SILENCE]
+    tables.rows["alerts"].append(labelled(1, "quiet", 2) | {"alert_id": "a2", "sequence": 2, "state": "resolved"})
+    clock.forward(60)
+    (dispatcher(tables, sink, clock) if restarted else sending).step()
+    assert sink.received == ["a1", "a2"]
