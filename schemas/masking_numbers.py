@@ -105,6 +105,9 @@ _PHONE_NAME = (
 _SAID = "(?:[Cc]all|[Rr]each|[Tt]ext) (?:me|us) (?:at|on)|[Nn]umber is|[Nn]ummer (?:ist|lautet)"
 _AFTER_NAME = r"(?:[ _-]?(?:[Nn]umber|[Nn]o|[Nn]r|[Nn]ummer))?"
 
+# A number without quotes that is the value of a key: what stands for a number in a text would not be JSON there.
+_NO_NUMBER_OF_JSON = rf"""(?![ .:=#"'\\]{{0,7}}"{BLANK}:{BLANK}[0-9(])"""
+
 _IPV4_HINT = "[.][0-9]{1,3}[.][0-9]"
 _IPV6_HINT = ":[0-9A-Fa-f]{0,4}:"
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
@@ -155,7 +158,8 @@ _RULES = (
     MaskingRule(
         "telephone number as a number of JSON",
         f'"{BLANK}:{BLANK}[1-9][0-9]{{6}}',
-        f"{_NAME_BEGINS}({_PHONE_NAME}{_AFTER_NAME}{QUOTE}{BLANK}:{BLANK})[1-9][0-9]{{6,14}}(?![0-9.eE])",
+        f"{_NAME_BEGINS}({_PHONE_NAME}{_AFTER_NAME}[ .:=#']{{0,4}}{QUOTE}{BLANK}:{BLANK})"
+        "[1-9][0-9]{6,14}(?![0-9.eE])",
         "$10",
     ),
     MaskingRule(
@@ -167,7 +171,7 @@ _RULES = (
     MaskingRule(
         "telephone number by a word before it",
         _SEVEN_DIGITS,
-        rf"""{_NAME_BEGINS}((?:{_PHONE_NAME}{_AFTER_NAME}|{_SAID})[ .:=#"'\\]{{1,8}})"""
+        rf"""{_NAME_BEGINS}((?:{_PHONE_NAME}{_AFTER_NAME}|{_SAID}){_NO_NUMBER_OF_JSON}[ .:=#"'\\]{{1,8}})"""
         f"[(]?[0-9]{_DIGITS}{{6,14}}{NUMBER_END}",
         "$1[phone]",
     ),

@@ -78,7 +78,8 @@ _ASSIGNED_SECRETS = (
     MaskingRule(
         "secret in quotes",
         _ASSIGNED,
-        rf"({_SECRET_NAME}{QUOTE}{BLANK}:{BLANK}{QUOTE}){_run_of(_QUOTED_VALUE)}",
+        # Both quotes are escaped alike, or the second would be the end of a text of JSON, whose brackets follow.
+        rf"({_SECRET_NAME}(\\{{0,7}})\"{BLANK}:{BLANK}\2\"){_run_of(_QUOTED_VALUE)}",
         "$1[secret]",
     ),
     # Still a number, as brackets without quotes would not be JSON. There is no group 10, so $10 is group 1 and a 0.
