@@ -9,6 +9,7 @@ import re
 import sys
 from html import unescape
 from pathlib import Path
+from unittest.mock import patch
 from urllib.error import HTTPError
 from urllib.parse import urldefrag, urljoin
 from urllib.request import urlopen
@@ -57,8 +58,8 @@ def main() -> None:
             keep_pages(session, pages)
             stop(session)
 
-        SparkSession.stop = keep_and_stop
-        stream.main(arguments)
+        with patch.object(SparkSession, "stop", keep_and_stop):
+            stream.main(arguments)
 
 
 if __name__ == "__main__":
