@@ -8,7 +8,7 @@ from statistics import median
 
 from pegel.alerts.incident import version_order
 from pegel.alerts.policy_comparison import ToldIncident
-from pegel.jobs.wiring.backtesting import Backtest
+from pegel.jobs.wiring.backtesting import Backtest, Planted
 from pegel.schemas import grids
 from pegel.schemas.metric_names import ERROR_RATE
 from pegel.schemas.partials import ALL, LIVE, Partial
@@ -16,7 +16,7 @@ from pegel.schemas.policy import AlertState, Policy
 from pegel.streaming.watch.planted_faults import Fault, FaultKind, plant
 from pegel.streaming.watch.reference import Comparison
 from pegel.streaming.watch.references import BaselineCatalog
-from pegel.tables.delta import DeltaTables
+from pegel.tables.delta import DeltaTables, Row
 
 MOST_BLOCKS = 64
 """A fault that is not told within so many blocks of all traffic is given up: no lag pools more of them."""
@@ -46,7 +46,8 @@ class Delay:
     Attributes:
         fault: what was planted.
         onsets: how often.
-        told: how often an incident about its column opened within :data:`MOST_BLOCKS` blocks.
+        told: how often an incident about its column opened within :data:`MOST_BLOCKS` blocks, and before the policy
+            opens one of the model where nothing is planted: that would have told nothing.
         blocks: median, over all onsets, of the blocks of all traffic until then; None if most were not told.
         seconds: likewise, of the time between the commits of the first planted micro-batch and of the alert.
     """
@@ -74,6 +75,7 @@ class FaultDelays:
         self._backtest = backtest
         self._before = before
         self._plan = plan
+        self._by_itself: dict[tuple[tuple[str, str], int, str], datetime | None] = {}
         within = f"batch_id >= {first:d} AND batch_id < {before:d}"
         self._times: dict[int, datetime] = {
             row["batch_id"]: row["committed_at"]
@@ -148,18 +150,32 @@ class FaultDelays:
         def planted(partial: Partial) -> Partial:
             return plant(partial, fault, columns, comparison.grid_id, self._plan.seed)
 
+        for blocks, at, opened in self._openings((fault.model, fault.version), onset, policy, planted):
+            if limit is not None and at >= limit:
+                return None
+            if any(fault.column in row["columns"] for row in opened):
+                by_itself = self._opens_by_itself((fault.model, fault.version), onset, policy)
+                return (blocks, at - self._times[onset]) if by_itself is None or at < by_itself else None
+        return None
+
+    def _opens_by_itself(self, version: tuple[str, str], onset: int, policy: Policy) -> datetime | None:
+        """When a policy opens an incident of the model although nothing is planted; None if it does not so soon."""
+        asked = (version, onset, policy.hash)
+        if asked not in self._by_itself:
+            unplanted = self._openings(version, onset, policy, None)
+            self._by_itself[asked] = next((at for _, at, opened in unplanted if opened), None)
+        return self._by_itself[asked]
+
+    def _openings(
+        self, version: tuple[str, str], onset: int, policy: Policy, planted: Planted | None
+    ) -> Iterator[tuple[int, datetime, list[Row]]]:
+        """For each micro-batch: the version's blocks of all traffic so far, its time, and the model's opened alerts."""
         blocks = 0
         for batch in self._backtest.run(policy, onset, self._before, planted):
-            if limit is not None and batch.at >= limit:
-                break
             blocks += sum(
-                (row["model"], row["version"], row["segment"]) == (fault.model, fault.version, ALL)
-                for row in batch.decided.blocks
+                (row["model"], row["version"], row["segment"]) == (*version, ALL) for row in batch.decided.blocks
             )
-            for row in batch.decided.alerts:
-                opened = row["state"] == AlertState.OPENED and row["model"] == fault.model
-                if opened and fault.column in row["columns"]:
-                    return blocks, batch.at - self._times[onset]
+            opened = [row for row in batch.decided.alerts if row["state"] == AlertState.OPENED]
+            yield blocks, batch.at, [row for row in opened if row["model"] == version[0]]
             if blocks >= MOST_BLOCKS:
-                break
-        return None
+                return

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,23 @@ def test_planted_faults_are_told_by_a_policy_that_listens_and_not_by_one_that_do
         assert (one["onsets"], one["now"]["told"]) == (1, 1)
         assert 1 <= one["now"]["blocks"] <= 4
         assert one["new"]["told"] == (column == "error_rate")
+
+
+def test_what_a_policy_tells_of_history_itself_is_no_planted_fault_that_it_told(
+    recorded: Run, tmp_path: Path, tried: Callable[..., Any]
+) -> None:
+    # By the present policy nothing happens, and the new one tells the drift that really was.
+    deaf = tmp_path / "deaf.yml"
+    deaf.write_text(POLICY.replace("minimum_effect: 0.2, severity: 2", "minimum_effect: 9, severity: 2"))
+    opened = min(row["decided_time"] for row in recorded.tables.read("alerts") if row["rule"] == "drift")
+    since, until = ((opened + timedelta(seconds=seconds)).isoformat() for seconds in (-9, 7))
+    arguments = ("--set", f"watch.policy={deaf}", "--from", since, "--to", until, "--onsets", "3")
+    _, found = tried({}, *arguments, "--shift", "0", "--share", "0")
+    counts = {one["rule"]: (one["now"], one["new"]) for one in found["by_rule"]}
+    assert counts["drift"] == (0, 1)
+    assert {one["column"]: (one["onsets"], one["new"]["told"]) for one in found["delays"]} == dict.fromkeys(
+        ("amount", "length", "output", "error_rate"), (3, 0)
+    )
 
 
 @pytest.mark.soak
