@@ -33,7 +33,10 @@ _CONFIRMED: Mapping[str, tuple[str, str]] = {
     ),
 }
 
-_CLOSED = {AlertState.RETRACTED, AlertState.RESOLVED}
+_CLOSED: Mapping[str, tuple[str, str]] = {
+    AlertState.RESOLVED: ("Closed. Nothing more happens.", "Nothing."),
+    AlertState.RETRACTED: ("Final windows did not bear it out, so it was taken back.", "Nothing."),
+}
 
 # How far a retraining has come, for rows of the same moment.
 _PROGRESS = ("started", "trained", "failed", "rejected", "promoted", "proving", "proven", "rolled_back")
@@ -116,7 +119,7 @@ def _one(alerts: list[Row], retrainings: list[Row], looked_after_by: str | None)
     state = last["state"]
     # A closing transition has no evidence of its own: the numbers of the last one that had are shown.
     told = next((r for r in reversed(alerts) if r["n"]), last)
-    happens, todo = _what_next(state, last["action"], retraining)
+    happens, todo = _what_next(last, retraining)
     if looked_after_by is not None and state not in _CLOSED:
         happens += f" {visible(looked_after_by)} has acknowledged it and looks after it."
     return Incident(
@@ -165,19 +168,29 @@ def _level(state: str) -> Level:
     return Level.BROKEN if state == AlertState.CONFIRMED else Level.WATCH
 
 
-def _what_next(state: str, action: str, retraining: Row | None) -> tuple[str, str]:
-    if state == AlertState.RESOLVED:
-        return "Closed. Nothing more happens.", "Nothing."
-    if state == AlertState.RETRACTED:
-        return "Final windows did not bear it out, so it was taken back.", "Nothing."
+def _what_next(last: Row, retraining: Row | None) -> tuple[str, str]:
+    state = last["state"]
+    if state in _CLOSED:
+        return _CLOSED[state]
     if retraining is not None:
         return _while_retraining(retraining)
+    if (fault := last.get("inhibited_by")) is not None:
+        return (
+            f"It was seen while the pipeline was sick (incident {visible(fault)}), so nobody is told and nothing is "
+            "retrained. It is taken back once the pipeline is well; drift that is real then opens another incident.",
+            "Nothing here: look after that incident.",
+        )
+    if last["model"] == PIPELINE or not last["version"]:
+        return (
+            "It is about the pipeline and ends by itself once that is well; its message says when.",
+            "Read its message and follow the runbook: no one else acts on it.",
+        )
     if state == AlertState.OPENED:
         return (
             "Final windows confirm it or take it back, within a minute or two.",
             "Wait for that, unless users already complain.",
         )
-    return _CONFIRMED.get(action, _CONFIRMED[Action.PAGE])
+    return _CONFIRMED.get(last["action"], _CONFIRMED[Action.PAGE])
 
 
 def _while_retraining(row: Row) -> tuple[str, str]:

@@ -99,3 +99,34 @@ def test_a_confirmed_incident_that_asks_for_nothing_asks_nobody(now):
 
     assert (incident.open, incident.mending) == (True, False)
     assert incident.todo.startswith("Nothing now")
+
+
+@pytest.mark.parametrize("state", ["opened", "confirmed"])
+@pytest.mark.parametrize(
+    ("change", "happens"),
+    [
+        ({"inhibited_by": "4f0c"}, "while the pipeline was sick (incident 4f0c)"),
+        ({"model": "*", "version": ""}, "ends by itself"),
+        ({"version": ""}, "ends by itself"),
+    ],
+)
+def test_no_confirmation_is_promised_of_what_is_about_a_sick_pipeline(now, state, change, happens):
+    rows = evening(now, state, 30)
+    alerts = [{**r, **change} for r in rows["alerts"] if r["state"] in ("opened", "confirmed")]
+
+    found = [i for i in incidents({"alerts": alerts, "retrainings": []}, now - timedelta(hours=6)) if i.open]
+
+    assert found
+    for incident in found:
+        assert happens in incident.happens
+        assert "confirm" not in incident.happens
+        assert "retraining is asked for" not in incident.happens
+
+
+def test_pipeline_incident_that_is_over_is_closed_like_any_other(now):
+    rows = evening(now, "closed", 60)
+    alerts = [{**r, "model": "*", "version": ""} for r in rows["alerts"] if r["state"] != "retracted"]
+
+    found = incidents({"alerts": alerts, "retrainings": []}, now - timedelta(hours=6))
+
+    assert "Closed. Nothing more happens." in [i.happens for i in found]
