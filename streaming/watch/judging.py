@@ -184,8 +184,13 @@ def _of_labels(verdict: RateVerdict, events: int) -> AccuracyVerdict:
 
 
 def alpha_of(comparison: Comparison, average_run_length: float, segments: int) -> float:
-    """The level of one comparison, when the columns and rates of so many segments share a version's budget."""
-    return level(average_run_length, (len(comparison.watched) + len(comparison.rates)) * max(1, segments))
+    """The level of one comparison, when the columns and rates of so many segments share a version's budget.
+
+    Accuracy is one comparison more, of all traffic: see :class:`~pegel.streaming.watch.labelled.LabelledWindows`.
+    """
+    accuracy = ACCURACY in comparison.rates
+    of_each = len(comparison.watched) + len(comparison.rates) - accuracy
+    return level(average_run_length, of_each * max(1, segments) + accuracy)
 
 
 def rate_run_length(alpha: float) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pegel.schemas.partials import CORRECT, EVENTS, LABELLED, LIVE, Partial
+from pegel.schemas.partials import ALL, CORRECT, EVENTS, LABELLED, LIVE, Partial
 from pegel.streaming.watch.blocks import Key, key_of
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -57,7 +57,7 @@ LoadLabelled = Callable[[datetime, int, int], Iterable[LabelledWindow]]
 
 
 class LabelledWindows:
-    """The windows of all keys that wait for labels.
+    """The windows of all versions that wait for labels; those of all their traffic, since no baseline is of a segment.
 
     Windows are taken together, the oldest first, until so many of their events as asked for have a label; then each of
     them that has labels is judged, by its own. So one event that never gets a label holds nothing up. What is older
@@ -152,6 +152,8 @@ class LabelledWindows:
             self._add(window, watermark)
 
     def _add(self, window: LabelledWindow, watermark: datetime | None) -> bool:
+        if window.key[2] != ALL:
+            return False
         judged_up_to = self._judged_up_to.get(window.key)
         if judged_up_to is not None and window.start < judged_up_to:
             return False

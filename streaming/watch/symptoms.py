@@ -102,27 +102,40 @@ def observe(segment: str, columns: Sequence[str], comparison: Comparison, now: S
         now: every segment in the windows of the evidence.
         before: the same of the time before; empty if nothing is known of it.
     """
-    here = now.get(segment, Counted())
+    here, then = now.get(segment, Counted()), before.get(segment, Counted())
+    whole = segment == ALL
     found = tuple(outside_of(here, comparison))
     return Symptoms(
         moved=bool(columns),
-        faults=(*_faults(here, comparison),),
+        faults=(*_faults(here, comparison, None if whole else then),),
         # How segments of different attributes overlap is not counted: of a part of the traffic no mix is known.
-        mix=_mix(columns, comparison, now, before) if segment == ALL else (),
+        mix=_mix(columns, comparison, now, before) if whole else (),
         outside=found,
-        realised=realised(here.counts, before.get(segment, Counted()).counts, comparison),
-        estimated=estimated(here, before.get(segment, Counted()), comparison, found, whole=segment == ALL),
+        realised=realised(here.counts, then.counts, comparison, whole=whole),
+        estimated=estimated(here, then, comparison, found, whole=whole),
     )
 
 
-def _faults(here: Counted, comparison: Comparison) -> Iterator[Finding]:
-    baseline = comparison.reference.baseline
+def _faults(here: Counted, comparison: Comparison, then: Counted | None) -> Iterator[Finding]:
+    """The faults of the data.
+
+    Args:
+        here: the events.
+        comparison: of the version.
+        then: what is usual, if not the baseline: a segment may always have lacked what the whole has. Of few events
+            nothing is told.
+    """
+    usual = comparison.reference.baseline if then is None else then.tally
     for name in comparison.watched:
-        yield from faults(comparison.columns[name].column, here.tally, baseline)
+        yield from faults(comparison.columns[name].column, here.tally, usual)
     rate = comparison.rates.get(ERROR_RATE)
     if rate is not None:
-        hits = here.counts.get(ERRORS, 0), here.counts.get(EVENTS, 0)
-        yield from risen(FindingKind.FAILED_CALLS, "", hits, (rate.hits, rate.n))
+        errors = (rate.hits, rate.n) if then is None else _errors(then)
+        yield from risen(FindingKind.FAILED_CALLS, "", _errors(here), errors)
+
+
+def _errors(counted: Counted) -> tuple[int, int]:
+    return counted.counts.get(ERRORS, 0), counted.counts.get(EVENTS, 0)
 
 
 def outside_of(here: Counted, comparison: Comparison) -> Iterator[Finding]:
@@ -138,8 +151,16 @@ def outside_of(here: Counted, comparison: Comparison) -> Iterator[Finding]:
             yield Finding(FindingKind.WEAK_ANSWERS, name, weak.share, weak.n, weak.expected, m)
 
 
-def realised(now: Mapping[str, int], before: Mapping[str, int], comparison: Comparison) -> Finding | None:
+def realised(
+    now: Mapping[str, int], before: Mapping[str, int], comparison: Comparison, *, whole: bool
+) -> Finding | None:
     """The accuracy by labels beside that of the time before, or of the baseline if too few labels are of then.
+
+    Args:
+        now: the counters.
+        before: of the time before.
+        comparison: of the version.
+        whole: whether it is about all traffic: the baseline's accuracy is not usual for a segment.
 
     Returns:
         None while labels are too few now, or neither side has an accuracy to compare with.
@@ -147,7 +168,10 @@ def realised(now: Mapping[str, int], before: Mapping[str, int], comparison: Comp
     labelled, correct = now.get(LABELLED, 0), now.get(CORRECT, 0)
     if not _are_enough(now):
         return None
-    usual = (before.get(CORRECT, 0), before.get(LABELLED, 0)) if _are_enough(before) else _of_baseline(comparison)
+    if _are_enough(before):
+        usual = before.get(CORRECT, 0), before.get(LABELLED, 0)
+    else:
+        usual = _of_baseline(comparison) if whole else (0, 0)
     interval = wilson(correct, labelled)
     if not usual[1] or interval is None:
         return None

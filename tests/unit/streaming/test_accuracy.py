@@ -18,6 +18,7 @@ from equipment.watched_stream import (
     Store,
     batches_of,
     profile_row,
+    reference,
     watch,
 )
 from hypothesis import given, settings
@@ -30,8 +31,11 @@ from pegel.schemas.partials import BACKFILL, FEEDBACK_KIND
 from pegel.schemas.policy import Action, Policy
 from pegel.schemas.tables import METRICS
 from pegel.schemas.verdicts import BatchFacts, WindowVerdict
+from pegel.streaming.statistics.alarm import level
 from pegel.streaming.watch.history import History
+from pegel.streaming.watch.judging import alpha_of
 from pegel.streaming.watch.labelled import LabelledWindow, LabelledWindows
+from pegel.streaming.watch.reference import Comparison
 from pegel.streaming.watch.watcher import WatchOutput
 from pegel.tables.delta import DeltaTables
 
@@ -209,6 +213,20 @@ def test_only_versions_whose_baseline_knows_how_often_they_are_right_are_judged(
     assert {window.version for window in _judged(watch(batches_of(plans))[0])} == {KNOWS}
 
 
+def test_a_segment_is_not_judged_by_the_baseline_of_the_whole_and_shares_no_budget_of_accuracy() -> None:
+    plans = _minutes([8] * 20)
+    # A segment that was always right in 60 % only.
+    hard = [(Piece(KNOWS, "tenant=a", n=50), Piece(KNOWS, "tenant=a", FEEDBACK_KIND, n=50, wrong=20, late_s=60))] * 20
+    outputs, _ = watch(
+        batches_of([BatchPlan((*p.pieces, *more), seconds=60) for p, more in zip(plans, hard, strict=True)])
+    )
+    assert {window.segment for window in _judged(outputs)} == {"*"}
+    knows, without = (Comparison(found) for v in (KNOWS, "1") if (found := reference(MODEL, v)) is not None)
+    columns = len(without.watched) + len(without.rates)
+    assert alpha_of(without, 1000.0, 3) == level(1000.0, 3 * columns)
+    assert alpha_of(knows, 1000.0, 3) == level(1000.0, 3 * columns + 1)
+
+
 def _story() -> list[BatchPlan]:
     """Labels late, corrected, missing, behind the wait, and enough of them wrong to ring twice."""
     rng = np.random.default_rng(3)
@@ -216,7 +234,9 @@ def _story() -> list[BatchPlan]:
     for i, wrong in enumerate([*rng.binomial(60, 0.08, 25), *rng.binomial(60, 0.25, 10), *rng.binomial(60, 0.08, 25)]):
         pieces = [Piece(KNOWS, n=40), Piece(KNOWS, "tenant=a", n=20), Piece(KNOWS, n=20, late_s=9)]
         if i >= 3 and i % 7:
-            pieces.append(_labels(60, int(wrong), late_s=125))
+            # The last ones are never complete.
+            labelled = 60 if i < 38 else 15
+            pieces.append(_labels(labelled, min(labelled, int(wrong)), late_s=125))
         if i % 3 == 0:
             pieces.append(Piece(KNOWS, "tenant=a", FEEDBACK_KIND, n=11, wrong=i % 2, late_s=400 if i % 2 else 70))
         if i % 10 == 9:
@@ -232,7 +252,7 @@ def test_judged_windows_go_on_after_a_restart_before_any_batch() -> None:
     assert watch(batches, range(len(batches)))[0] == steady
     windows = _judged(steady)
     assert sum(window.rates[0].rang for window in windows) >= 2
-    assert {window.segment for window in windows} == {"*", "tenant=a"}
+    assert {window.segment for window in windows} == {"*"}
     assert any(window.rates[0].lag > 1 for window in windows if window.rates[0].rang)
     # Some are judged together, and some by the end of the wait.
     assert any(len(output.windows) > 1 for output in steady)

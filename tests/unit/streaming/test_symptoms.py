@@ -98,6 +98,31 @@ def test_accuracy_is_told_once_half_of_the_events_have_labels(comparison: Compar
     assert told.lower < 0.75 < told.upper
 
 
+def test_a_segment_is_compared_with_its_own_past_and_with_nothing_where_that_is_short(comparison: Comparison) -> None:
+    rng = np.random.default_rng(6)
+    segment, values = rows(rng, 1600)
+    # One segment always lacked x in a third of its events, has errors, and is right in 70 % only.
+    values["x"] = [
+        None if s == "lang=de" and i % 3 == 0 else x for i, (s, x) in enumerate(zip(segment, values["x"], strict=True))
+    ]
+    here = counted(comparison, (segment, values), labels=500, correct=350)
+    for one in here.values():
+        one.counts["errors"] = 60
+
+    def found(before: dict[str, Counted], where: str = "lang=de") -> Symptoms:
+        return observe(where, ("x",), comparison, here, before)
+
+    assert {f.kind for f in found(here, ALL).faults} >= {FindingKind.MISSING, FindingKind.FAILED_CALLS}
+    assert found(here).faults == ()
+    told = found(here).realised
+    assert told is not None
+    assert (told.usual, told.usual_n) == (0.7, 500)
+    for short in ({}, counted(comparison, rows(rng, 40), labels=20, correct=20)):
+        assert (found(short).faults, found(short).realised) == ((), None)
+    broken = found(counted(comparison, rows(rng, 1600))).faults
+    assert {f.kind for f in broken} == {FindingKind.MISSING, FindingKind.FAILED_CALLS}
+
+
 def batch(**change: Any) -> dict[str, Any]:
     part = {"hub": "predictions", "first": 0, "last": 49, "count": 50, "last_enqueued": START}
     values = {
