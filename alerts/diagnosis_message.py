@@ -29,7 +29,7 @@ _FINDINGS = {
     FindingKind.FAILED_CALLS: "calls that failed",
     FindingKind.DEAD_LETTERS: "events that were refused ({})",
     FindingKind.EXPIRED: "events that expired unread",
-    FindingKind.SILENT_PARTITION: "events of partition {}, which fell silent",
+    FindingKind.SILENT_PARTITION: "micro-batches with events of partition {}, which fell silent",
     FindingKind.UNCONSERVED: "micro-batches whose events do not add up",
     FindingKind.LABEL_SOURCES: "labels from the source that grew most",
     FindingKind.SEGMENT_SHARE: "events of segment {}",

@@ -46,7 +46,7 @@ class FindingKind(StrEnum):
     EXPIRED = "expired"
     """Events that expired unread."""
     SILENT_PARTITION = "silent_partition"
-    """Events of one partition."""
+    """Micro-batches in which something of one partition came."""
     UNCONSERVED = "unconserved"
     """Micro-batches whose events do not add up."""
     # Labels.
@@ -79,7 +79,8 @@ class Finding:
         n: events (labels, micro-batches) behind it.
         usual: of the baseline or of the time before, 0 to 1; None if that is not known.
         usual_n: events behind that.
-        lower: lower end of the 95 % interval of ``share``; None where it was not needed.
+        lower: lower end of the 95 % interval of ``share``, to be compared with ``usual``: where that is a sample by
+            itself, as by labels, the interval is ``usual`` plus that of the difference. None where it was not needed.
         upper: upper end.
     """
 

@@ -4,6 +4,7 @@ Each share is compared with that of a baseline, both as samples: it counts if ch
 than one of a thousand cases, and if it is large enough to matter. All follows from counts that add up.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 
@@ -170,11 +171,19 @@ _APART = (grids.MISSING_NAME, grids.OTHER_NAME)
 
 
 def _form(name: str) -> str:
-    """What stays of a name whatever its case, spaces, dashes and accents.
+    """What stays of a name whatever its case, white space, ``-``, ``_`` and accents.
+
+    Other signs stay, and so does a ``-`` before a digit unless it follows a letter: it may be a minus or a range.
 
     Example:
         >>> _form("Credit-Card ") == _form("credit_card"), _form("--")
         (True, '')
+        >>> [_form(name) for name in ("C++", "1.5", "-1", "18-25", "Crème_2")]
+        ['c++', '1.5', '-1', '18-25', 'creme2']
     """
     apart = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(char for char in apart if char.isalnum())
+    plain = "".join(char for char in apart if not unicodedata.combining(char))
+    return _DROPPED.sub("", plain)
+
+
+_DROPPED = re.compile(r"[\s_]|-(?!\d)|(?<=[^\W\d_])-")

@@ -16,6 +16,7 @@ from pegel.schemas.diagnosis import Finding, FindingKind, Symptoms
 from pegel.schemas.verdicts import Evidence
 from pegel.streaming.statistics.column_symptoms import FAULT_LEVEL, has_risen, risen
 from pegel.streaming.statistics.mix_shift import moved_shares
+from pegel.streaming.statistics.support import chance_of_as_many
 from pegel.streaming.watch.state import micros
 from pegel.tables.delta import DeltaTables
 
@@ -131,25 +132,29 @@ def stream_faults(now: Stream, usual: Stream, hub: str) -> Iterator[Finding]:
     for reason in sorted(refused):
         hits = (refused[reason], now.received), (usually.get(reason, 0), usual.received)
         yield from risen(FindingKind.DEAD_LETTERS, reason, *hits)
-    yield from _silent(_partitions(now.batches, hub), _partitions(usual.batches, hub))
+    yield from _silent(_heard(now.batches, hub), _heard(usual.batches, hub))
 
 
-def _silent(now: Mapping[str, int], usual: Mapping[str, int]) -> Iterator[Finding]:
-    """Partitions of which nothing came, although the events before make that very unlikely."""
-    n, m = sum(now.values()), sum(usual.values())
-    for partition, events in sorted(usual.items()):
-        # An event falls into the partition with the share that it had before.
-        if partition not in now and n and (1 - events / m) ** n < FAULT_LEVEL and len(usual) > 1:
-            yield Finding(FindingKind.SILENT_PARTITION, partition, 0.0, n, events / m, m)
+def _silent(now: Sequence[frozenset[str]], usual: Sequence[frozenset[str]]) -> Iterator[Finding]:
+    """Partitions of which nothing came, although the micro-batches before make that very unlikely.
+
+    Micro-batches are counted, not events: those of a producer's batch fall into one partition together.
+    """
+    n, m = len(now), len(usual)
+    partitions: frozenset[str] = frozenset().union(*usual)
+    for partition in sorted(partitions.difference(*now)) if len(partitions) > 1 else ():
+        heard = sum(partition in heard_in for heard_in in usual)
+        if chance_of_as_many(n, n, m - heard, m) < FAULT_LEVEL:
+            yield Finding(FindingKind.SILENT_PARTITION, partition, 0.0, n, heard / m, m)
 
 
-def _partitions(batches: Iterable[Mapping[str, Any]], hub: str) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for row in batches:
-        for part in row["offsets"]:
-            if part["hub"] == hub:
-                counts[part["partition"]] += part["count"]
-    return counts
+def _heard(batches: Iterable[Mapping[str, Any]], hub: str) -> list[frozenset[str]]:
+    """The partitions of which something came, for each micro-batch that has any."""
+    of_each = (
+        frozenset(part["partition"] for part in row["offsets"] if part["hub"] == hub and part["count"])
+        for row in batches
+    )
+    return [heard for heard in of_each if heard]
 
 
 def _is_conserved(row: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from pegel.schemas.partials import ALL, CORRECT, CORRECT_CELLS, ERRORS, EVENTS, 
 from pegel.streaming.statistics.cells import IntArray, dense, values_of
 from pegel.streaming.statistics.column_symptoms import faults, outside, risen
 from pegel.streaming.statistics.confidence_based import estimate_accuracy
-from pegel.streaming.statistics.intervals import wilson
+from pegel.streaming.statistics.intervals import newcombe
 from pegel.streaming.statistics.mix_shift import EXPLAINED, MovedShares, explained_by_mix, moved_shares
 from pegel.streaming.statistics.support import weak_answers
 from pegel.streaming.watch.blocks import Window
@@ -172,13 +172,12 @@ def realised(
         usual = before.get(CORRECT, 0), before.get(LABELLED, 0)
     else:
         usual = _of_baseline(comparison) if whole else (0, 0)
-    interval = wilson(correct, labelled)
-    if not usual[1] or interval is None:
+    change = newcombe(correct, labelled, *usual)
+    if change is None:
         return None
-    share = correct / labelled
-    return Finding(
-        FindingKind.ACCURACY, "", share, labelled, usual[0] / usual[1], usual[1], interval.lower, interval.upper
-    )
+    share, before_share = correct / labelled, usual[0] / usual[1]
+    lower, upper = max(0.0, before_share + change.lower), min(1.0, before_share + change.upper)
+    return Finding(FindingKind.ACCURACY, "", share, labelled, before_share, usual[1], lower, upper)
 
 
 def _are_enough(counts: Mapping[str, int]) -> bool:
@@ -198,6 +197,8 @@ def estimated(
     here: Counted, before: Counted, comparison: Comparison, found: Sequence[Finding], *, whole: bool
 ) -> Finding | None:
     """The accuracy without labels.
+
+    The interval is of the estimate alone: what is usual rests on the same calibration, whose error moves both alike.
 
     Args:
         here: the events.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pegel.alerts.diagnosis import Loss, loss
 from pegel.lifecycle.baseline import make_baseline
 from pegel.schemas.diagnosis import FindingKind, Symptoms
 from pegel.schemas.grids import NUMERIC, GridColumn
@@ -16,7 +17,7 @@ from pegel.schemas.verdicts import Evidence
 from pegel.streaming.statistics.counting import count, learn_grid
 from pegel.streaming.watch.reference import Comparison, Reference
 from pegel.streaming.watch.surroundings import Stream, Surroundings, label_changes, stream_faults
-from pegel.streaming.watch.symptoms import Counted, observe
+from pegel.streaming.watch.symptoms import Counted, observe, realised
 from pegel.tables.delta import DeltaTables
 
 START = datetime(2026, 11, 25, 3, tzinfo=UTC)
@@ -123,6 +124,17 @@ def test_a_segment_is_compared_with_its_own_past_and_with_nothing_where_that_is_
     assert {f.kind for f in broken} == {FindingKind.MISSING, FindingKind.FAILED_CALLS}
 
 
+def test_labels_show_or_exclude_no_loss_beside_few_labels_of_before(comparison: Comparison) -> None:
+    few, many = Counter(events=100, labelled=50, correct=45), Counter(events=4000, labelled=2000, correct=1800)
+    # Of 200 labels 0.8 shows a loss from 0.9, and 0.91 excludes one of 0.05, where the 0.9 is known well.
+    for correct, told in ((160, Loss.SHOWN), (182, Loss.EXCLUDED)):
+        now = Counter(events=400, labelled=200, correct=correct)
+        assert [loss(realised(now, before, comparison, whole=True), 0.05) for before in (many, few)] == [
+            told,
+            Loss.UNKNOWN,
+        ]
+
+
 def batch(**change: Any) -> dict[str, Any]:
     part = {"hub": "predictions", "first": 0, "last": 49, "count": 50, "last_enqueued": START}
     values = {
@@ -149,6 +161,17 @@ USUAL = Stream([batch()] * 20, Counter(not_json=2))
 )
 def test_the_stream_is_sick_where_it_differs_from_before(now: Stream, told: list[tuple[str, str]]) -> None:
     assert [(f.kind.value, f.subject) for f in stream_faults(now, USUAL, "predictions")] == told
+
+
+def test_a_partition_that_gets_whole_batches_of_a_producer_may_be_empty_by_chance() -> None:
+    one = batch(offsets=batch()["offsets"][:1])
+    usual = Stream([batch(), one, one] * 20)
+    # Of thousands of events none, but of a few micro-batches only.
+    assert list(stream_faults(Stream([one] * 10), usual, "predictions")) == []
+    (found,) = stream_faults(Stream([one] * 30), usual, "predictions")
+    assert (found.subject, found.share, found.n, found.usual, found.usual_n) == ("1", 0.0, 30, 1 / 3, 60)
+    # Micro-batches with labels alone say nothing.
+    assert list(stream_faults(Stream([one] * 10 + [batch(offsets=[])] * 20), usual, "predictions")) == []
 
 
 def test_a_stream_without_a_past_has_no_fault_that_needs_one() -> None:

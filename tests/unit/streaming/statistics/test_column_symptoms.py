@@ -97,6 +97,20 @@ def test_a_new_category_beside_all_known_ones_is_outside_and_no_fault() -> None:
     assert kinds_of(CHANNEL, channels(rng, 2000), now) == ([], ["unseen_names"])
 
 
+@pytest.mark.parametrize(("known", "new"), [("c", "c++"), ("15", "1.5"), ("1", "-1"), ("1825", "18-25"), ("ab", "a/b")])
+def test_a_name_with_another_sign_is_another_name(known: str, new: str) -> None:
+    before = Tally(categories={"channel": Counter({known: 1000, "phone": 600})})
+    now = Tally(categories={"channel": Counter({known: 300, "phone": 180, new: 120})})
+    assert list(faults(CHANNEL, now, before)) == []
+
+
+@pytest.mark.parametrize("new", ["CREME-2", "crème_2", " creme2", "Creme 2"])
+def test_case_space_dash_and_accents_alone_make_a_new_spelling(new: str) -> None:
+    before = Tally(categories={"channel": Counter({"creme 2": 1000, "phone": 600})})
+    now = Tally(categories={"channel": Counter({"phone": 180, "creme 2": 300, new: 120})})
+    assert [f.kind for f in faults(CHANNEL, now, before)] == [FindingKind.RESPELLED]
+
+
 def test_a_new_spelling_of_some_producers_is_seen_where_names_are_counted() -> None:
     # A grid without names counts each one.
     before = Tally(categories={"channel": Counter(web=1000, phone=600)})
