@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pegel.alerts.delivery.outbox import Backoff
 from pegel.alerts.retraining.guards import Guards
 from pegel.alerts.retraining.past_retrainings import PastRetrainings
+from pegel.alerts.retraining.sick_pipeline import SickPipeline
 from pegel.alerts.retraining.trigger import BACKOFF_CAP_SECONDS, DatabricksJobTrigger, RetrainQueue, RetrainWorker
 from pegel.alerts.webhook.app import create_app
 from pegel.alerts.webhook.call import SIGNED
@@ -116,7 +117,9 @@ def _queue(settings: Settings, tables: DeltaTables, intake: Intake) -> RetrainQu
     webhook = settings.webhook
     cooldown, run_limit = (timedelta(seconds=s) for s in (webhook.cooldown_seconds, webhook.run_limit_seconds))
     past = PastRetrainings(tables, Guards(cooldown, webhook.daily_cap, run_limit))
-    return RetrainQueue(intake, DatabricksJobTrigger(settings.databricks).start, backoff, held=past.hold)
+    sick = SickPipeline(tables)
+    start = DatabricksJobTrigger(settings.databricks).start
+    return RetrainQueue(intake, start, backoff, held=lambda call: sick.hold(call) or past.hold(call))
 
 
 if __name__ == "__main__":

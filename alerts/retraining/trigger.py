@@ -98,7 +98,8 @@ class RetrainQueue:
         backoff: the waits; it is tried as long as the incident asks for it.
         now: the clock.
         held: what holds the retraining of a call back, see
-                :class:`pegel.alerts.retraining.past_retrainings.PastRetrainings`.
+                :class:`pegel.alerts.retraining.past_retrainings.PastRetrainings` and
+                :class:`pegel.alerts.retraining.sick_pipeline.SickPipeline`.
     """
 
     def __init__(

@@ -238,12 +238,17 @@ def test_jobs_service_that_refuses_every_call_starts_nothing_and_is_said_to(loop
     assert "PermissionDenied" in detail
 
 
-def test_webhook_told_to_do_what_is_there_starts_what_was_stored(loop, jobs, row, written, wait):
+def store_call(loop: Loop, row: Any) -> None:
+    """An incident is confirmed, its call came in, and the webhook ended before it acted on it."""
     dimensions = (("model", "assistant"), ("incident_id", row(7)["incident_id"]))
     fired = Transition(NOON, "pegel-retrain", FIRED, dimensions, "a", NOON)
     call = common_alert(loop.monitor._rules[1], fired, NOON)
     loop.tables.append("alerts", [row(7), row(7, "confirmed", 2)])
     Intake(loop.tables, loop.settings.webhook.rules).accept(json.dumps(call).encode())
+
+
+def test_webhook_told_to_do_what_is_there_starts_what_was_stored(loop, jobs, row, written, wait):
+    store_call(loop, row)
     jobs.refuse = True
     with pytest.raises(OutsideError, match="1 retrainings could not be started"):
         start_waiting(loop.settings)
@@ -251,6 +256,28 @@ def test_webhook_told_to_do_what_is_there_starts_what_was_stored(loop, jobs, row
     assert start_waiting(loop.settings) == 0
     wait(written, "the process of the job ran")
     assert [outcome[0] for outcome in loop.outcomes()] == ["stored", "failed", "started"]
+
+
+def test_retraining_that_was_asked_for_before_the_pipeline_fell_ill_waits_until_it_is_well(
+    loop, jobs, row, written, wait
+):
+    def fault(number: int, state: str, sequence: int, model: str) -> dict[str, Any]:
+        return row(number, state, sequence, rule="no_data", model=model, version="", action="page")
+
+    store_call(loop, row)
+    loop.tables.append("alerts", [fault(8, "opened", 1, "sorter")])
+    for number, model in ((9, "*"), (10, "assistant")):
+        loop.tables.append("alerts", [fault(number, "opened", 1, model), fault(number, "confirmed", 2, model)])
+        assert start_waiting(loop.settings) == 0
+        assert jobs.runs == []
+        loop.tables.append("alerts", [fault(number, "resolved", 3, model)])
+    assert start_waiting(loop.settings) == 0
+    wait(written, "the process of the job ran")
+    outcomes = loop.outcomes()
+    assert [outcome[0] for outcome in outcomes] == ["stored", "stored", "stored", "started"]
+    for (_, _, detail), number in zip(outcomes[1:3], (9, 10), strict=True):
+        assert row(number)["incident_id"] in detail
+        assert detail.startswith("it waits: the pipeline is sick")
 
 
 def test_webhook_that_no_call_reached_takes_up_what_the_table_says(loop, tables, row, written, wait):
