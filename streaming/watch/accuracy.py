@@ -124,12 +124,18 @@ class AccuracyWatch:
         self._windows = LabelledWindows(self._seconds, self._settings.label_completeness, wait)
         self._runs: dict[Key, _Run] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many windows wait for labels."""
+        return self._windows.waiting
+
     def advance(
         self,
         batch_id: int,
         partials: Sequence[Partial],
         watermark: tuple[datetime | None, datetime | None],
         judge_of: Callable[[Key], Judge | None],
+        never: Callable[[Key], bool] = lambda _key: False,
     ) -> list[JudgedWindow]:
         """Take in one micro-batch.
 
@@ -138,13 +144,18 @@ class AccuracyWatch:
             partials: all of its partials.
             watermark: before it, and after it.
             judge_of: by what a key is judged; None while its version has no baseline that knows how often it is right.
+            never: whether a key without a judge will never have one, since its version's baseline does not know it.
 
         Returns:
             the windows that are judged now, in order of key and start.
         """
+
+        def judged(key: Key) -> bool | None:
+            return True if judge_of(key) is not None else None if never(key) else False
+
         labelled = self._windows.add(partials, watermark[0])
         found = []
-        for window in self._windows.due(labelled, watermark[1], lambda key: judge_of(key) is not None):
+        for window in self._windows.due(labelled, watermark[1], judged):
             judge = judge_of(window.key)
             if judge is not None:
                 found.append(self._judge(window, judge, batch_id))

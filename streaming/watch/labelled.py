@@ -80,6 +80,11 @@ class LabelledWindows:
         self._looked_at: datetime | None = None
         self._unjudged: set[Key] = set()
 
+    @property
+    def waiting(self) -> int:
+        """How many windows wait."""
+        return sum(map(len, self._waiting.values()))
+
     def add(self, partials: Iterable[Partial], watermark_before: datetime | None) -> set[Key]:
         """Add the partials of one micro-batch.
 
@@ -110,14 +115,15 @@ class LabelledWindows:
         return labelled
 
     def due(
-        self, labelled: set[Key], watermark: datetime | None, judged: Callable[[Key], bool]
+        self, labelled: set[Key], watermark: datetime | None, judged: Callable[[Key], bool | None]
     ) -> Iterator[LabelledWindow]:
         """The windows to judge now, in order of key and start; they wait no longer.
 
         Args:
             labelled: the keys about which labels came since this was asked last.
             watermark: after the micro-batch.
-            judged: whether a key can be judged; the windows of others wait on, as long as any.
+            judged: whether a key can be judged. While it is False the key's windows wait on, as long as any; where it
+                is None they never can be, and are let go.
         """
         if watermark is None:
             return
@@ -127,7 +133,13 @@ class LabelledWindows:
         # A key may become one that can be judged at any time.
         for key in sorted(self._waiting if all_of_them else (labelled | self._unjudged) & self._waiting.keys()):
             can_judge = judged(key)
-            (self._unjudged.discard if can_judge else self._unjudged.add)(key)
+            (self._unjudged.add if can_judge is False else self._unjudged.discard)(key)
+            if can_judge is None:
+                del self._waiting[key]
+                continue
+            # What waits for a judge changes only as windows get too old.
+            if not (can_judge or all_of_them):
+                continue
             yield from self._due(key, watermark, can_judge=can_judge)
             if not self._waiting[key]:
                 del self._waiting[key]

@@ -91,6 +91,11 @@ class Watcher:
         """The newest micro-batch that was taken in; below all if there is none."""
         return self._last
 
+    @property
+    def waiting_for_labels(self) -> int:
+        """How many windows, of all keys, wait for labels to be judged by."""
+        return self._accuracy.waiting
+
     def advance(self, batch_id: int, partials: Sequence[Partial], partition_clock: PartitionClock) -> WatchOutput:
         """Take in one micro-batch.
 
@@ -120,7 +125,7 @@ class Watcher:
             for i, (one, verdict) in enumerate(zip(closed, verdicts, strict=True))
         ]
         watermark = (final_before, self._watermark.time)
-        judged = self._accuracy.advance(batch_id, partials, watermark, self._judge_of)
+        judged = self._accuracy.advance(batch_id, partials, watermark, self._judge_of, self._never_judged)
         metrics += [one.row() for one in judged]
         return WatchOutput(verdicts, rows, metrics, [one.verdict for one in judged])
 
@@ -261,6 +266,11 @@ class Watcher:
         if comparison is None or ACCURACY not in comparison.rates:
             return None
         return Judge(comparison, judging.rate_run_length(self._alpha(comparison, key)))
+
+    def _never_judged(self, key: Key) -> bool:
+        # A version keeps its first baseline.
+        comparison = self._comparison(key[0], key[1])
+        return comparison is not None and ACCURACY not in comparison.rates
 
     def _alpha(self, comparison: Comparison, key: Key) -> float:
         return judging.alpha_of(comparison, self._run_length, self._streams.segments_of(key[0], key[1]))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from math import asin, sqrt
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -84,20 +85,65 @@ def test_each_labelled_window_is_judged_once_in_order_and_none_before_it_is_fina
     told: list[tuple[int, int, int, int]], completeness: float
 ) -> None:
     key, length = (MODEL, KNOWS, "*"), timedelta(seconds=60)
-    windows = LabelledWindows(60, completeness, timedelta(minutes=5))
+    wait = timedelta(minutes=5)
+    windows = LabelledWindows(60, completeness, wait)
     mark, found = START, []
+    excused, with_label = set(), set()
     for i, (minute, events, labelled, step) in enumerate(told):
         (batch,) = batches_of([BatchPlan((Piece(KNOWS, n=events), _labels(labelled, 0)))], first_id=i)
-        partials = [replace(partial, window_start=START + minute * length) for partial in batch.partials]
+        start = START + minute * length
+        partials = [replace(partial, window_start=start) for partial in batch.partials]
         before, mark = mark, mark + step * length / 4
+        if start + length + wait <= before or (found and start <= found[-1]):
+            # Its labels, or events, are too late for it.
+            excused.add(start)
+        elif labelled:
+            with_label.add(start)
         for window in windows.due(windows.add(partials, before), mark, lambda _key: True):
             assert window.key == key
             assert window.start + length <= mark
             assert window.labelled > 0
             found.append(window.start)
     assert found == sorted(set(found))
-    # Long after, all that have a label and came in time have been judged or passed over.
-    assert not list(windows.due(set(), mark + timedelta(hours=1), lambda _key: False))
+    # Long after, all that have a label and came in time have been judged, and nothing waits any more.
+    found += [window.start for window in windows.due(set(), mark + timedelta(hours=1), lambda _key: True)]
+    assert found == sorted(set(found))
+    assert with_label - excused <= set(found) <= with_label
+    assert not list(windows.due(set(), mark + timedelta(hours=2), lambda _key: True))
+    assert windows.waiting == 0
+
+
+def test_windows_that_cannot_be_judged_yet_are_gone_through_once_a_window_and_those_that_never_can_are_let_go() -> None:
+    windows = LabelledWindows(60, 0.5, timedelta(hours=1))
+    pieces = tuple(Piece(KNOWS, f"tenant={i}") for i in range(20))
+    (batch,) = batches_of([BatchPlan(pieces)])
+    labelled = windows.add(batch.partials, START)
+    with patch.object(LabelledWindows, "_due", autospec=True, side_effect=LabelledWindows._due) as gone_through:
+        for second in range(0, 60, 3):
+            assert not list(windows.due(labelled, START + timedelta(seconds=second), lambda _key: False))
+    assert gone_through.call_count == len(pieces)
+    assert windows.waiting == len(pieces)
+    # As soon as one can be judged it is looked at, and those of the others are held no longer than it is unknown.
+    never = {"tenant=0", "tenant=1"}
+    assert not list(windows.due(set(), START + timedelta(seconds=58), lambda key: None if key[2] in never else False))
+    assert windows.waiting == len(pieces) - len(never)
+    (labels,) = batches_of([BatchPlan((Piece(KNOWS, "tenant=7", FEEDBACK_KIND, n=30),))], first_id=1)
+    labelled = windows.add(labels.partials, START)
+    assert not list(windows.due(labelled, START + timedelta(seconds=61), lambda _key: False))
+    found = list(windows.due(set(), START + timedelta(seconds=62), lambda _key: True))
+    assert [(window.key[2], window.labelled) for window in found] == [("tenant=7", 30)]
+
+
+def test_of_a_version_whose_baseline_knows_no_accuracy_nothing_waits_for_labels_after_a_restart_either() -> None:
+    batches = batches_of([BatchPlan((Piece("1", n=100), Piece(KNOWS, n=100)), seconds=60)] * 4)
+    for restarts in ((), (3,)):
+        store, watcher = Store(), Store().watcher()
+        for i, batch in enumerate(batches):
+            store.add_batch(batch)
+            watcher = store.restarted(batch.batch_id) if i in restarts else watcher
+            store.add(watcher.advance(batch.batch_id, batch.partials, batch.clock))
+        # The four of the version that can be judged.
+        assert watcher.waiting_for_labels == 4
 
 
 def test_a_window_is_judged_once_enough_of_its_events_have_a_label() -> None:
