@@ -4,7 +4,7 @@ Everything that they remember is rebuilt from the tables when the job starts, so
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pegel.alerts.incident import Incident, Judgement
@@ -17,7 +17,7 @@ from pegel.jobs.wiring.watching import build_watcher
 from pegel.schemas.diagnosis import Symptoms
 from pegel.schemas.policy import AlertState, Policy
 from pegel.schemas.verdicts import BatchFacts, Evidence
-from pegel.streaming.ingest.batch import BatchCounts, IngestedBatch
+from pegel.streaming.ingest.batch import IngestedBatch, counts_of
 from pegel.streaming.watch.history import History
 from pegel.streaming.watch.surroundings import Surroundings
 from pegel.streaming.watch.watcher import partition_clock
@@ -138,4 +138,4 @@ class Decisions:
 
 def _conserved(rows: Iterable[Row]) -> Iterator[tuple[int, bool]]:
     for row in rows:
-        yield row["batch_id"], BatchCounts(**{field.name: row[field.name] for field in fields(BatchCounts)}).conserved
+        yield row["batch_id"], counts_of(row).conserved

@@ -1,7 +1,7 @@
 """A micro-batch whose events are stored: its counts, and what the watch needs of it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,24 @@ class BatchCounts:
             and self.stored == self.in_partials
             and self.matched - self.joined_later + self.unmatched <= self.feedback_stored
         )
+
+
+COUNT_COLUMNS = tuple(field.name for field in fields(BatchCounts))
+
+
+def counts_of(row: Mapping[str, Any]) -> BatchCounts:
+    """The counts that a row of ``batches`` holds.
+
+    Args:
+        row: with all of ``COUNT_COLUMNS``.
+
+    Example:
+        An event of feedback has got lost.
+
+        >>> counts_of({name: int(name == "feedback_received") for name in COUNT_COLUMNS}).conserved
+        False
+    """
+    return BatchCounts(**{name: row[name] for name in COUNT_COLUMNS})
 
 
 @dataclass(frozen=True, slots=True)

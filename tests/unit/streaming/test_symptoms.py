@@ -1,19 +1,22 @@
 """What an incident's windows and the stream around them say: each sign where it is, none where there is none."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from equipment.watched_stream import BatchPlan, Piece, batches_of, profile_row
 
 from pegel.alerts.diagnosis import Loss, loss
 from pegel.lifecycle.baseline import make_baseline
 from pegel.schemas.diagnosis import FindingKind, Symptoms
 from pegel.schemas.grids import NUMERIC, GridColumn
-from pegel.schemas.partials import ALL
+from pegel.schemas.partials import ALL, FEEDBACK_KIND
 from pegel.schemas.verdicts import Evidence
+from pegel.streaming.ingest.batch import COUNT_COLUMNS
 from pegel.streaming.statistics.counting import count, learn_grid
 from pegel.streaming.watch.reference import Comparison, Reference
 from pegel.streaming.watch.surroundings import Stream, Surroundings, label_changes, stream_faults
@@ -138,7 +141,7 @@ def test_labels_show_or_exclude_no_loss_beside_few_labels_of_before(comparison: 
 def batch(**change: Any) -> dict[str, Any]:
     part = {"hub": "predictions", "first": 0, "last": 49, "count": 50, "last_enqueued": START}
     values = {
-        "received": 100, "stored": 100, "dead_letters": 0, "duplicates": 0, "in_partials": 100,
+        **dict.fromkeys(COUNT_COLUMNS, 0), "received": 100, "stored": 100, "in_partials": 100,
         "offsets": [{**part, "partition": "0"}, {**part, "partition": "1"}],
     }  # fmt: skip
     return {**values, **change}
@@ -154,6 +157,8 @@ USUAL = Stream([batch()] * 20, Counter(not_json=2))
         (Stream([batch()] * 5, Counter(not_json=1)), []),
         (Stream([batch()] * 5, Counter(not_json=40, bad_field=1)), [("dead_letters", "not_json")]),
         (Stream([batch()] * 4 + [batch(stored=99)]), [("unconserved", "")]),
+        (Stream([batch()] * 4 + [batch(feedback_received=1)]), [("unconserved", "")]),
+        (Stream([batch()] * 4 + [batch(feedback_received=1, feedback_stored=1, unmatched=2)]), [("unconserved", "")]),
         (Stream([batch()] * 5, expired=50), [("expired", "")]),
         (Stream([batch(offsets=batch()["offsets"][:1])] * 5), [("silent_partition", "1")]),
         (Stream([batch(offsets=[{**batch()["offsets"][0], "count": 2}])] * 2), []),
@@ -187,27 +192,30 @@ def test_labels_have_changed_if_another_source_gives_them() -> None:
 
 def test_surroundings_are_read_from_rows_below_the_micro_batch_alone(tmp_path: Path) -> None:
     tables = DeltaTables(str(tmp_path))
-    names = ("batches", "gaps", "dead_letters", "feedback")
+    names = ("batches", "gaps", "dead_letters", "feedback", "profiles")
     for name in names:
         tables.create(name)
     base = {
-        "query_id": "q", "generation": 0, "feedback_received": 0, "feedback_stored": 0, "feedback_dead_letters": 0,
-        "feedback_duplicates": 0, "matched": 0, "unmatched": 0, "joined_later": 0, "started_at": START,
-        "committed_at": START, "code_version": "1",
+        "query_id": "q", "generation": 0, "started_at": START, "committed_at": START, "code_version": "1",
     }  # fmt: skip
-    tables.append("batches", [{**base, **batch(), "batch_id": i} for i in range(30)])
+    later = [{**part, "last_enqueued": START + timedelta(seconds=40)} for part in batch()["offsets"]]
+    tables.append("batches", [{**base, **batch(offsets=later), "batch_id": i} for i in range(30)])
     dead = {"hub": "predictions", "partition": "0", "enqueued_time": START, "reason": "not_json", "sha256": "s"}
     tables.append("dead_letters", [{**dead, "offset": i, "batch_id": 20 + i % 10} for i in range(100)])
+    second = timedelta(seconds=1)
     label = {"event_id": "e", "kind": "label", "label": "a", "hub": "feedback", "partition": "0", "offset": 1}
-    times = {"feedback_time": START, "enqueued_time": START}
     tables.append(
         "feedback",
         [
             {
-                **label, **times, "feedback_id": str(i), "batch_id": i % 30, "source": "ann" if i < 300 else "cid",
-                "prediction_time": START + timedelta(seconds=-60 if i < 300 else 5),
+                **label, "feedback_id": str(i), "batch_id": i % 30, "source": source, "prediction_time": START + at,
+                "feedback_time": START + at + delay, "enqueued_time": START + at + delay,
             }
-            for i in range(600)
+            for i, (source, at, delay) in enumerate(
+                # Cid labels later than the newest window has waited for; so has nobody there.
+                [("ann", -60 * second, 30 * second)] * 300 + [("cid", -60 * second, 31 * second)] * 3000
+                + [("cid", 5 * second, 20 * second)] * 300
+            )
         ],
     )  # fmt: skip
     evidence = Evidence("i", "m", "1", ALL, ("x",), ((START, 10),), first_batch_id=20)
@@ -222,3 +230,13 @@ def test_surroundings_are_read_from_rows_below_the_micro_batch_alone(tmp_path: P
     with_labels = Symptoms(realised=other)
     assert around.add_to(with_labels, evidence, 30).labels == (other,)
     assert around.add_to(with_labels, evidence, 1).labels == ()
+    # What came after the last live event of the evidence's windows is not about them.
+    (counted_then,) = batches_of([BatchPlan((Piece("1"),))])
+    partial = replace(counted_then.partials[0], model="m", segment=ALL, window_start=START)
+    others = replace(partial, batch_id=29, model="n"), replace(partial, batch_id=29, kind=FEEDBACK_KIND)
+    late = replace(partial, batch_id=28, window_start=START + 10 * second)
+    tables.append("profiles", [profile_row(one) for one in (replace(partial, batch_id=22), *others, late)])
+    (found,) = around.add_to(quiet, evidence, 30).faults
+    assert (found.kind, found.share, found.n) == (FindingKind.DEAD_LETTERS, 0.1, 300)
+    (found,) = around.add_to(quiet, evidence, 22).faults
+    assert found.n == 200
