@@ -153,7 +153,9 @@ class Incidents:
     ) -> list[Row]:
         if incident.state is not AlertState.OPENED or judged is None:
             return []
-        if holding_back(self.unresolved, incident.rule, incident.model) is not None:
+        # One that is held back ends with its fault, though the policy may let that rule call nobody any more.
+        fault = holding_back(self.unresolved, incident.rule, incident.model)
+        if incident.inhibited_by is not None or fault is not None:
             return []
         still = [v for v in rings(incident.rule, judged) if v.column in incident.columns]
         if not still:

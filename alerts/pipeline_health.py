@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from scipy import stats
 
-from pegel.schemas.health import REMEMBERED, BatchHealth, Fault
+from pegel.schemas.health import MODELS, PARTITIONS, REMEMBERED, BatchHealth, Fault
 from pegel.schemas.partials import ALL
 from pegel.schemas.policy import Rule, RuleKind
 
@@ -97,11 +97,11 @@ class PipelineHealth:
         found = [fault for source in silent if (fault := self._silence(source, moments, rule.for_seconds))]
         partitions = [fault for fault in found if fault.model == ALL]
         together = [fault.first_batch_id for fault in partitions]
-        for fault in found:
+        for fault in found if rule.covers(MODELS) else []:
             # A model that fell silent with its partition is one fault and not two.
             if fault.model != ALL and all(abs(fault.first_batch_id - last) > STEPS for last in together):
                 yield fault
-        if partitions:
+        if partitions and rule.covers(PARTITIONS):
             first = min(partitions, key=lambda fault: fault.first_batch_id)
             sources = tuple(source for fault in partitions for source in fault.sources)
             yield Fault(ALL, sources, first.since, first.first_batch_id, first.value, first.threshold)

@@ -7,7 +7,7 @@ from pegel.alerts.incident import PIPELINE, Incident, incident_key
 from pegel.alerts.pipeline_health import PipelineHealth
 from pegel.schemas.health import BatchHealth, Fault
 from pegel.schemas.partials import ALL
-from pegel.schemas.policy import INHIBITED_KINDS, PIPELINE_KINDS, AlertState, Rule, RuleKind
+from pegel.schemas.policy import INHIBITED_KINDS, PIPELINE_KINDS, Action, AlertState, Rule, RuleKind
 from pegel.schemas.verdicts import BatchFacts
 
 Words = tuple[str, str]
@@ -62,21 +62,31 @@ def is_of_pipeline(incident: Incident) -> bool:
 
 
 def holding_back(unresolved: Iterable[Incident], rule: Rule, model: str) -> Incident | None:
-    """The oldest open incident of the pipeline because of which a rule's incident of this model is not trusted."""
+    """The oldest open incident of the pipeline because of which a rule's incident of this model is not trusted.
+
+    A rule that calls nobody holds nothing back: nobody would hear of either.
+    """
     if rule.kind not in INHIBITED_KINDS:
         return None
-    found = [i for i in unresolved if is_of_pipeline(i) and i.model in (PIPELINE, model)]
+    found = [i for i in unresolved if _inhibits(i) and i.model in (PIPELINE, model)]
     return min(found, key=lambda i: (i.opened_in, i.incident_id), default=None)
 
 
 def spoilt_by(fault: Incident, incident: Incident) -> bool:
     """Whether the evidence of an unconfirmed incident reaches into what a fault of the pipeline may have spoilt."""
+    if incident.inhibited_by == fault.incident_id and incident.state is AlertState.OPENED:
+        return True
     return (
-        incident.state is AlertState.OPENED
+        _inhibits(fault)
+        and incident.state is AlertState.OPENED
         and incident.rule.kind in INHIBITED_KINDS
         and fault.model in (PIPELINE, incident.model)
         and incident.last_batch_id >= fault.first_batch_id
     )
+
+
+def _inhibits(incident: Incident) -> bool:
+    return is_of_pipeline(incident) and incident.rule.action is Action.PAGE
 
 
 def _incident(rule: Rule, fault: Fault, batch_id: int) -> Incident:

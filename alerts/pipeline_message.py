@@ -5,28 +5,30 @@ Like every message it holds names and numbers and never the text of an event.
 
 from pegel.alerts.incident import PIPELINE, Incident
 from pegel.alerts.message import listed, moment, plain
-from pegel.schemas.health import Fault
-from pegel.schemas.policy import Rule, RuleKind
+from pegel.schemas.health import REMEMBERED, Fault
+from pegel.schemas.policy import Action, Rule, RuleKind
 
-_UNTIL = "Until this is over, drift is recorded and not sent, and retrains nothing."
+_UNTIL = "Until this is over, drift is recorded and not sent, and retrains nothing. "
 
 
 def began(rule: Rule, fault: Fault) -> tuple[str, str]:
     """Title and message of a fault."""
+    until = _UNTIL if rule.action is Action.PAGE else ""
     if rule.kind is RuleKind.DEAD_LETTERS:
         return (
             f"{fault.value:.3g} of the events are refused",
             f"Of the n = {fault.n} events of the last {rule.for_seconds:g} s {fault.value:.3g} were refused, where "
             f"{fault.threshold:g} are allowed; the first since {moment(fault.since)}, in micro-batch "
-            f"{fault.first_batch_id}. Their reasons are in the table dead_letters. {_UNTIL} It ends by itself "
+            f"{fault.first_batch_id}. Their reasons are in the table dead_letters. {until}It ends by itself "
             "when less than half of the allowed share is refused.",
         )
     who = listed(fault.sources) if fault.model == PIPELINE else f"the model {plain(fault.model)}"
     return (
         f"No events of {who}",
         f"No event of {who} has come since {moment(fault.since)}, while others have: {fault.value:.0f} s of "
-        f"traffic, where {fault.threshold:.0f} s are the limit (never less than three times the longest pause before). "
-        f"The last one was in micro-batch {fault.first_batch_id}. {_UNTIL} It ends by itself when events come again.",
+        f"traffic, where {fault.threshold:.0f} s are the limit (never less than three times the longest pause in the "
+        f"last {REMEMBERED} micro-batches). The last one was in micro-batch {fault.first_batch_id}. "
+        f"{until}It ends by itself when events come again.",
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pegel.conf.loading import read_text
 from pegel.errors import SettingsError
 from pegel.schemas import metric_names
+from pegel.schemas.health import HORIZON_SECONDS, SILENT
 from pegel.schemas.policy import BESIDE_KINDS, PIPELINE_KINDS, Action, DiagnosisPolicy, Policy, Rule, RuleKind
 
 _JUDGED = {RuleKind.RATE: metric_names.RATES, RuleKind.QUALITY: metric_names.QUALITY}
@@ -107,6 +108,15 @@ def _refuse_pipeline(rule: _RuleInFile) -> None:
         raise ValueError(msg)
     if rule.kind is not RuleKind.CONSERVATION and rule.for_seconds <= 0:
         msg = f"the rule {rule.name!r} of kind {rule.kind} does not say for_seconds, the time that it looks at"
+        raise ValueError(msg)
+    if rule.kind in PIPELINE_KINDS and rule.for_seconds > HORIZON_SECONDS:
+        msg = (
+            f"the rule {rule.name!r} of kind {rule.kind} looks at {rule.for_seconds:g} s, but only the last "
+            f"{HORIZON_SECONDS} s are remembered, so it would never ring; make for_seconds shorter"
+        )
+        raise ValueError(msg)
+    if rule.kind is RuleKind.NO_DATA and rule.columns != "*" and not set(rule.columns) <= set(SILENT):
+        msg = f"the columns of the rule {rule.name!r} of kind no_data say whose silence it is about, of {SILENT}"
         raise ValueError(msg)
     if rule.kind is RuleKind.DEAD_LETTERS and not 0 < rule.limit < 1:
         msg = f"the limit of the rule {rule.name!r} is the share of events that may be refused, between 0 and 1"

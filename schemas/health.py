@@ -6,6 +6,14 @@ from datetime import datetime
 REMEMBERED = 1024
 """So many micro-batches are looked back at, and read again at a restart: 51 minutes at one each 3 s."""
 
+HORIZON_SECONDS = 3 * REMEMBERED
+"""A rule may look back no longer: what happened before is not known, at one micro-batch each 3 s."""
+
+PARTITIONS = "partitions"
+MODELS = "models"
+SILENT = (PARTITIONS, MODELS)
+"""Whose silence a rule of the kind ``no_data`` may be about."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchHealth:
@@ -14,7 +22,8 @@ class BatchHealth:
     Attributes:
         batch_id: the micro-batch.
         newest_enqueued: the highest enqueued time in it; None if all of it is backfill.
-        partitions: ``hub/partition`` of each partition with an event in it; backfill is left out.
+        partitions: ``hub/partition`` of each partition of the hub of predictions with an event in it; backfill is left
+            out, and so are labels, which may come once a night.
         models: the models with a live prediction in it.
         received: events read, of all hubs.
         dead_letters: of these, refused.

@@ -62,7 +62,8 @@ class Rule:
     Attributes:
         name: its name; with the model it names an incident.
         kind: what it listens to.
-        columns: the columns it is about, or the rates, or what is judged by labels, or ``"*"`` for all.
+        columns: the columns it is about, or the rates, or what is judged by labels, or whose silence (see
+            :data:`pegel.schemas.health.SILENT`), or ``"*"`` for all.
         minimum_effect: a shift below this many baseline standard deviations is too small to matter; of a rate that is
             Cohen's h, see :class:`~pegel.schemas.verdicts.RateVerdict`.
         severity: 0 (worst) to 4, as in Azure Monitor.

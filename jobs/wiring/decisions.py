@@ -73,7 +73,8 @@ class Decisions:
         self._incidents = Incidents(policy, settings_hash=deciding_hash(settings))
         self._retrainings = past.retrainings or self._newest_retrainings
         self._clock = past.clock or (lambda: datetime.now(UTC))
-        self._surroundings = Surroundings(tables, settings.source.predictions_hub)
+        self._predictions_hub = settings.source.predictions_hub
+        self._surroundings = Surroundings(tables, self._predictions_hub)
         self._restored = False
 
     def decide(self, batch: IngestedBatch) -> Decided:
@@ -90,7 +91,7 @@ class Decisions:
             batch.stored_at,
             self._clock(),
             batch.counts.conserved,
-            health_of(batch),
+            health_of(batch, self._predictions_hub),
         )
         judged = {e.incident_id: self._watcher.judge_windows(e) for e in self._incidents.unconfirmed()}
         retrainings = self._retrainings(self._incidents.unresolved)
@@ -121,7 +122,8 @@ class Decisions:
             heard = self._tables.read("blocks", within)
             conserved = dict(_conserved(self._tables.read("batches", within)))
             windows = self._history.judged_between(first, batch_id)
-        self._incidents.restore(alerts, heard, conserved, past_health(self._tables, batch_id), windows)
+        past = past_health(self._tables, batch_id, self._predictions_hub)
+        self._incidents.restore(alerts, heard, conserved, past, windows)
 
     def _unresolved_alerts(self, batch_id: int) -> list[Row]:
         rows = self._tables.read("alerts", f"SELECT * FROM t WHERE batch_id < {batch_id}")

@@ -12,8 +12,8 @@ from pegel.tables.delta import DeltaTables
 _COLUMNS = "batch_id, offsets, received, dead_letters, feedback_received, feedback_dead_letters"
 
 
-def health_of(batch: IngestedBatch) -> BatchHealth:
-    """Of a micro-batch that is stored."""
+def health_of(batch: IngestedBatch, predictions_hub: str) -> BatchHealth:
+    """Of a micro-batch that is stored; only partitions of the hub of predictions are said to be heard."""
     models = {partial.model for partial in batch.partials if partial.kind == LIVE and partial.segment == ALL}
     counts = batch.counts
     row = {
@@ -24,10 +24,10 @@ def health_of(batch: IngestedBatch) -> BatchHealth:
         "feedback_received": counts.feedback_received,
         "feedback_dead_letters": counts.feedback_dead_letters,
     }
-    return _health(row, models)
+    return _health(row, models, predictions_hub)
 
 
-def past_health(tables: DeltaTables, before: int) -> list[BatchHealth]:
+def past_health(tables: DeltaTables, before: int, predictions_hub: str) -> list[BatchHealth]:
     """Of the last micro-batches before one, from ``batches`` and ``profiles``; neither needs to be there yet.
 
     Raises:
@@ -45,10 +45,10 @@ def past_health(tables: DeltaTables, before: int) -> list[BatchHealth]:
     )
     for row in tables.read("profiles", live):
         models[row["batch_id"]].add(row["model"])
-    return [_health(row, models[row["batch_id"]]) for row in rows]
+    return [_health(row, models[row["batch_id"]], predictions_hub) for row in rows]
 
 
-def _health(row: Mapping[str, Any], models: Iterable[str]) -> BatchHealth:
+def _health(row: Mapping[str, Any], models: Iterable[str], predictions_hub: str) -> BatchHealth:
     live = [part for part in row["offsets"] if part["last_enqueued"] is not None]
     if not live:
         # Backfill says nothing of how the hubs are.
@@ -56,7 +56,8 @@ def _health(row: Mapping[str, Any], models: Iterable[str]) -> BatchHealth:
     return BatchHealth(
         row["batch_id"],
         max(part["last_enqueued"] for part in live),
-        frozenset(f"{part['hub']}/{part['partition']}" for part in live),
+        # Labels come when somebody loads them, often once a night: that their hub is silent says nothing of any model.
+        frozenset(f"{part['hub']}/{part['partition']}" for part in live if part["hub"] == predictions_hub),
         frozenset(models),
         row["received"] + row["feedback_received"],
         row["dead_letters"] + row["feedback_dead_letters"],

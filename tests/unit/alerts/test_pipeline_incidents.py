@@ -73,6 +73,16 @@ def test_model_that_falls_silent_with_its_partition_is_one_incident(chosen, at):
     assert told(rows) == [(69, "no-data", "*", "opened"), (69, "no-data", "*", "confirmed")]
 
 
+def test_rule_about_partitions_hears_no_model_and_one_about_models_none_that_fell_silent_with_its_partition(policy, at):
+    partitions, models = replace(NO_DATA, columns=("partitions",)), replace(NO_DATA, name="m", columns=("models",))
+    chosen = policy(rules=(partitions, models))
+    quiet = {"models": frozenset({"assistant"})}
+    evening = [at(n, **(quiet if n >= 40 else {})) for n in range(75)]
+    assert {(rule, model) for _, rule, model, _ in told(run(Incidents(chosen), evening))} == {("m", "sorter")}
+    together = [at(n, **(quiet | {"partitions": frozenset({"predictions/0"})} if n >= 40 else {})) for n in range(75)]
+    assert {(rule, model) for _, rule, model, _ in told(run(Incidents(chosen), together))} == {("no-data", "*")}
+
+
 def test_a_night_without_any_event_is_nobodys_silence(chosen, at):
     evening = [at(n) for n in range(40)]
     dawn = at(40).health.newest_enqueued + timedelta(hours=9)
@@ -155,6 +165,16 @@ def test_silence_of_one_model_inhibits_no_other(chosen, at, block, verdict):
         ("no-data", None),
         ("drift", None),
     ]
+
+
+def test_fault_that_calls_nobody_inhibits_nothing_and_does_not_say_so(policy, at, block, verdict):
+    loud = {14: [block(14, verdict("a", rang=True, calibrated=True))]}
+    facts = [sick(n, at) for n in range(30)]
+    for action, inhibits in ((Action.PAGE, True), (Action.NONE, False)):
+        rows = run(Incidents(policy(rules=(DRIFT, replace(DEAD, action=action)))), facts, loud)
+        [drift] = [row for row in rows if row["rule"] == "drift" and row["state"] == "opened"]
+        assert (drift["inhibited_by"] is not None, "retrains nothing" in rows[0]["message"]) == (inhibits, inhibits)
+        assert len([row for row in rows if row["state"] == "retracted"]) == inhibits
 
 
 _BATCH = st.tuples(
