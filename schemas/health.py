@@ -24,8 +24,8 @@ class BatchHealth:
         newest_enqueued: the highest enqueued time in it; None if all of it is backfill.
         partitions: ``hub/partition`` of each partition of the hub of predictions with an event in it; backfill is left
             out, and so are labels, which may come once a night.
-        models: the models with a live prediction in it.
-        received: events read, of all hubs.
+        models: the models with a live prediction in it; never ``"*"``, which stands for the pipeline.
+        received: events read, of all hubs; 0 if some of them are backfill.
         dead_letters: of these, refused.
     """
 

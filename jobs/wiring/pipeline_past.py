@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pegel.alerts.incident import PIPELINE
 from pegel.schemas.health import REMEMBERED, BatchHealth
 from pegel.schemas.partials import ALL, LIVE
 from pegel.streaming.ingest.batch import IngestedBatch
@@ -53,12 +54,15 @@ def _health(row: Mapping[str, Any], models: Iterable[str], predictions_hub: str)
     if not live:
         # Backfill says nothing of how the hubs are.
         return BatchHealth(row["batch_id"], None, frozenset(), frozenset(), 0, 0)
+    # The counts of a micro-batch are one sum: with backfill in it they say nothing of what comes now.
+    is_all_live = len(live) == len(row["offsets"])
     return BatchHealth(
         row["batch_id"],
         max(part["last_enqueued"] for part in live),
         # Labels come when somebody loads them, often once a night: that their hub is silent says nothing of any model.
         frozenset(f"{part['hub']}/{part['partition']}" for part in live if part["hub"] == predictions_hub),
-        frozenset(models),
-        row["received"] + row["feedback_received"],
-        row["dead_letters"] + row["feedback_dead_letters"],
+        # An event may call its model so; the name stands for the pipeline.
+        frozenset(models) - {PIPELINE},
+        row["received"] + row["feedback_received"] if is_all_live else 0,
+        row["dead_letters"] + row["feedback_dead_letters"] if is_all_live else 0,
     )

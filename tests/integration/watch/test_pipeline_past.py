@@ -52,3 +52,14 @@ def test_only_partitions_of_the_hub_of_predictions_are_heard_since_labels_may_co
     assert health.partitions == {"predictions/0", "predictions/3"}
     assert health.newest_enqueued == time
     assert (health.received, health.dead_letters) == (50, 6), "refused labels are refused events"
+
+
+def test_refused_events_of_a_backfill_count_for_nothing_in_the_micro_batches_that_hold_it(both_ways):
+    health, time = both_ways((HUB, "0", True), ("predictions:backfill", "0", False))
+    assert (health.received, health.dead_letters) == (0, 0)
+    assert (health.partitions, health.newest_enqueued) == ({"predictions/0"}, time)
+
+
+def test_model_that_is_named_like_the_pipeline_is_none_whose_silence_counts(both_ways):
+    health, _ = both_ways((HUB, "0", True))
+    assert health.models == {"assistant"}
