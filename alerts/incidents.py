@@ -212,8 +212,11 @@ class Incidents:
         """End and open what is about the pipeline itself; first, since the rest depends on it."""
         self._pipeline.take(facts)
         rows = []
+        known = {rule.name for rule in self._policy.rules}
         for incident in filter(is_of_pipeline, self.unresolved):
             words = self._pipeline.ended(incident, facts, self._policy.resolve_after_blocks)
+            if incident.rule.name not in known:
+                words = pipeline_message.forgotten(incident)
             if words is not None:
                 del self._unresolved[incident.model, incident.rule.name]
                 rows += [self._row(incident, AlertState.RESOLVED, facts, words), *self._retract_spoilt(incident, facts)]

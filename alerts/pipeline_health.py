@@ -51,6 +51,11 @@ class PipelineHealth:
 
     def take(self, batch: BatchHealth) -> None:
         """Take in the next micro-batch."""
+        if len(self._batches) == REMEMBERED:
+            oldest = self._batches[0]
+            for source in _sources(oldest):
+                if self._last.get(source) == oldest.batch_id:
+                    del self._last[source]
         self._batches.append(batch)
         for source in _sources(batch):
             self._last[source] = batch.batch_id
@@ -72,23 +77,26 @@ class PipelineHealth:
             return tuple(self._refused(rule))
         return ()
 
-    def is_over(self, rule: Rule, model: str, sources: Iterable[str]) -> bool:
-        """Whether what a rule found is over: nothing rings any more, and who was silent is heard again.
+    def is_over(self, rule: Rule, model: str, sources: Iterable[str], opened_in: int) -> bool:
+        """Whether what a rule found is over: nothing rings any more, and who was silent was heard since it opened.
 
-        The share of dead letters has to be below half of what rings.
+        Who is not in what is remembered is not waited for, see :meth:`gone`. The share of dead letters has to be below
+        half of what rings.
         """
         if not self._batches or any(fault.model == model for fault in self.faults(rule)):
             return False
         if rule.kind is RuleKind.DEAD_LETTERS:
             received, dead = self._counts(rule)
             return dead <= received * rule.limit / 2
-        heard = {source for batch in list(self._batches)[-STEPS:] for source in _sources(batch)}
-        return {_MODEL + model} <= heard if model != ALL else set(sources) <= heard
+        return all(self._last.get(source, opened_in + 1) > opened_in for source in _named(model, sources))
+
+    def gone(self, model: str, sources: Iterable[str]) -> bool:
+        """Whether one of these is in none of the micro-batches that are remembered."""
+        return any(source not in self._last for source in _named(model, sources))
 
     def _silences(self, rule: Rule) -> Iterator[Fault]:
         recent = {source for batch in list(self._batches)[-STEPS:] for source in _sources(batch)}
-        oldest = self._batches[0].batch_id
-        candidates = sorted(s for s, last in self._last.items() if s not in recent and last >= oldest)
+        candidates = sorted(source for source in self._last if source not in recent)
         if not candidates:
             return
         moments = self._moments(rule.for_seconds / STEPS)
@@ -158,6 +166,10 @@ class PipelineHealth:
 def _is_heard(source: str, batch: BatchHealth) -> bool:
     # Asked for each micro-batch that is remembered, so nothing is put together here.
     return source in batch.partitions or (source.startswith(_MODEL) and source.removeprefix(_MODEL) in batch.models)
+
+
+def _named(model: str, sources: Iterable[str]) -> Iterable[str]:
+    return sources if model == ALL else (_MODEL + model,)
 
 
 def _sources(batch: BatchHealth) -> Iterator[str]:

@@ -51,9 +51,15 @@ class PipelineIncidents:
         if incident.rule.kind is RuleKind.CONSERVATION:
             incident.hear_counts(facts.conserved)
             return message.conserved_again(incident) if incident.may_end(quiet_enough, None) else None
-        if facts.health is None or not self._health.is_over(incident.rule, incident.model, incident.columns):
+        who = incident.model, incident.columns
+        if facts.health is None or not self._health.is_over(incident.rule, *who, incident.opened_in):
             return None
-        return pipeline_message.ended(incident)
+        is_silence = incident.rule.kind is RuleKind.NO_DATA
+        return (
+            pipeline_message.gone(incident)
+            if is_silence and self._health.gone(*who)
+            else pipeline_message.ended(incident)
+        )
 
 
 def is_of_pipeline(incident: Incident) -> bool:

@@ -45,6 +45,25 @@ def ended(incident: Incident) -> tuple[str, str]:
     return f"Events of {who} come again", words
 
 
+def gone(incident: Incident) -> tuple[str, str]:
+    """Title and message of the end of a silence that lasts."""
+    who = listed(incident.columns) if incident.model == PIPELINE else f"the model {plain(incident.model)}"
+    return (
+        f"Events of {who} are not waited for any more",
+        f"The last ones were of {moment(incident.since)}. Who was in none of the last {REMEMBERED} micro-batches is taken "
+        "for gone (retired, renamed or moved), and nothing rings for it again before it has come back. If it is not meant "
+        "to be gone, look after it.",
+    )
+
+
+def forgotten(incident: Incident) -> tuple[str, str]:
+    """Title and message of the end of an incident whose rule the policy has no more."""
+    return (
+        f"The rule {incident.rule.name} is not in the policy any more",
+        f"It began {moment(incident.since)}; nobody looks after it now. There is nothing to do.",
+    )
+
+
 def held_back(by: Incident) -> str:
     """What the message of an incident says that begins while the pipeline is sick."""
     return (

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pegel.alerts import pipeline_health
 from pegel.alerts.incidents import Incidents
 from pegel.schemas.health import REMEMBERED, BatchHealth
 from pegel.schemas.policy import Action, Rule, RuleKind
@@ -81,6 +82,43 @@ def test_rule_about_partitions_hears_no_model_and_one_about_models_none_that_fel
     assert {(rule, model) for _, rule, model, _ in told(run(Incidents(chosen), evening))} == {("m", "sorter")}
     together = [at(n, **(quiet | {"partitions": frozenset({"predictions/0"})} if n >= 40 else {})) for n in range(75)]
     assert {(rule, model) for _, rule, model, _ in told(run(Incidents(chosen), together))} == {("no-data", "*")}
+
+
+def test_partitions_that_come_back_one_at_a_time_are_back(chosen, at):
+    def heard(n):
+        if n < 40 or n in (80, 95):
+            return {"predictions/0", "predictions/1"} if n != 95 else {"predictions/0", "predictions/2"}
+        return {"predictions/0"}
+
+    beats = [at(n, partitions=frozenset(heard(n) | ({"predictions/2"} if n < 40 else set()))) for n in range(97)]
+    rows = run(Incidents(chosen), beats)
+    assert [(n, s) for n, _, _, s in told(rows)] == [(69, "opened"), (69, "confirmed"), (95, "resolved")]
+    assert rows[0]["columns"] == ["predictions/1", "predictions/2"]
+
+
+def test_who_left_what_is_remembered_is_taken_for_gone_and_holds_nothing_back_any_more(chosen, at, monkeypatch):
+    remembered = 120
+    monkeypatch.setattr(pipeline_health, "REMEMBERED", remembered)
+    one = frozenset({"assistant"})
+    whole = [at(n, **({} if n < 40 else {"models": one})) for n in range(45 + remembered)]
+    rows = run(Incidents(chosen), whole)
+    assert told(rows)[-1] == (39 + remembered, "no-data", "sorter", "resolved")
+    assert "taken for gone" in rows[-1]["message"]
+    assert "taken for gone" not in run(Incidents(chosen), [*whole[:70], at(70)])[-1]["message"]
+
+
+@pytest.mark.parametrize("which", ["partition", "model"])
+def test_incident_whose_rule_left_the_policy_ends_after_a_restart_and_says_so(chosen, policy, at, which):
+    quiet = (
+        {"partitions": frozenset({"predictions/0"})} if which == "partition" else {"models": frozenset({"assistant"})}
+    )
+    facts = [at(n, **(quiet if n >= 40 else {})) for n in range(75)]
+    rows = run(Incidents(chosen), facts[:70])
+    left = Incidents(policy(rules=(DRIFT, DEAD)))
+    left.restore(rows, [], {}, [now.health for now in facts[:70]])
+    [ended] = run(left, facts[70:])
+    assert (ended["incident_id"], ended["batch_id"], ended["state"]) == (rows[0]["incident_id"], 70, "resolved")
+    assert ended["title"] == "The rule no-data is not in the policy any more"
 
 
 def test_a_night_without_any_event_is_nobodys_silence(chosen, at):
