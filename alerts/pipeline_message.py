@@ -50,9 +50,9 @@ def gone(incident: Incident) -> tuple[str, str]:
     who = listed(incident.columns) if incident.model == PIPELINE else f"the model {plain(incident.model)}"
     return (
         f"Events of {who} are not waited for any more",
-        f"The last ones were of {moment(incident.since)}. Who was in none of the last {REMEMBERED} micro-batches is taken "
-        "for gone (retired, renamed or moved), and nothing rings for it again before it has come back. If it is not meant "
-        "to be gone, look after it.",
+        f"The last ones were of {moment(incident.since)}. Who was in none of the last {REMEMBERED} micro-batches is "
+        "taken for gone (retired, renamed or moved), and nothing rings for it again before it has come back. If it is "
+        "not meant to be gone, look after it.",
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from pegel.alerts.incident import PIPELINE
 from pegel.alerts.retraining.guards import Hold
 from pegel.alerts.webhook.call import WebhookCall
-from pegel.schemas.policy import AlertState
+from pegel.schemas.policy import Action, AlertState
 from pegel.tables.delta import DeltaTables
 
-_ASKED = "SELECT incident_id, sequence, state, rule, model FROM t WHERE version = ''"
+_ASKED = "SELECT incident_id, sequence, state, rule, model, action FROM t WHERE version = ''"
 """Only incidents about the pipeline, or about what comes to it, are of no version."""
 
 _UNKNOWN = datetime.max.replace(tzinfo=UTC)
@@ -37,9 +37,13 @@ class SickPipeline:
             OutsideError: if the table cannot be read.
         """
         last: dict[str, Mapping[str, Any]] = {}
+        pages: set[str] = set()
         for row in sorted(self._tables.read("alerts", _ASKED), key=lambda row: row["sequence"]):
             last[row["incident_id"]] = row
-        for name in sorted(last):
+            if row["action"] == Action.PAGE:
+                pages.add(row["incident_id"])
+        # What calls nobody holds nothing back, as in pipeline_incidents.
+        for name in sorted(pages):
             fault = last[name]
             is_open = fault["state"] in (AlertState.OPENED, AlertState.CONFIRMED)
             if is_open and fault["model"] in (PIPELINE, call.model):
