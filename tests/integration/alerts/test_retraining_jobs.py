@@ -265,7 +265,8 @@ def test_retraining_that_was_asked_for_before_the_pipeline_fell_ill_waits_until_
         return row(number, state, sequence, rule="no_data", model=model, version="", action="page")
 
     store_call(loop, row)
-    loop.tables.append("alerts", [fault(8, "opened", 1, "sorter")])
+    calls_nobody = fault(11, "opened", 1, "assistant") | {"action": "none"}
+    loop.tables.append("alerts", [fault(8, "opened", 1, "sorter"), calls_nobody])
     for number, model in ((9, "*"), (10, "assistant")):
         loop.tables.append("alerts", [fault(number, "opened", 1, model), fault(number, "confirmed", 2, model)])
         assert start_waiting(loop.settings) == 0
