@@ -115,7 +115,7 @@ def test_each_labelled_window_is_judged_once_in_order_and_none_before_it_is_fina
 
 def test_windows_that_cannot_be_judged_yet_are_gone_through_once_a_window_and_those_that_never_can_are_let_go() -> None:
     windows = LabelledWindows(60, 0.5, timedelta(hours=1))
-    pieces = tuple(Piece(KNOWS, f"tenant={i}") for i in range(20))
+    pieces = tuple(Piece(f"v{i}") for i in range(20))
     (batch,) = batches_of([BatchPlan(pieces)])
     labelled = windows.add(batch.partials, START)
     with patch.object(LabelledWindows, "_due", autospec=True, side_effect=LabelledWindows._due) as gone_through:
@@ -124,14 +124,14 @@ def test_windows_that_cannot_be_judged_yet_are_gone_through_once_a_window_and_th
     assert gone_through.call_count == len(pieces)
     assert windows.waiting == len(pieces)
     # As soon as one can be judged it is looked at, and those of the others are held no longer than it is unknown.
-    never = {"tenant=0", "tenant=1"}
-    assert not list(windows.due(set(), START + timedelta(seconds=58), lambda key: None if key[2] in never else False))
+    never = {"v0", "v1"}
+    assert not list(windows.due(set(), START + timedelta(seconds=58), lambda key: None if key[1] in never else False))
     assert windows.waiting == len(pieces) - len(never)
-    (labels,) = batches_of([BatchPlan((Piece(KNOWS, "tenant=7", FEEDBACK_KIND, n=30),))], first_id=1)
+    (labels,) = batches_of([BatchPlan((Piece("v7", kind=FEEDBACK_KIND, n=30),))], first_id=1)
     labelled = windows.add(labels.partials, START)
     assert not list(windows.due(labelled, START + timedelta(seconds=61), lambda _key: False))
     found = list(windows.due(set(), START + timedelta(seconds=62), lambda _key: True))
-    assert [(window.key[2], window.labelled) for window in found] == [("tenant=7", 30)]
+    assert [(window.key[1], window.labelled) for window in found] == [("v7", 30)]
 
 
 def test_of_a_version_whose_baseline_knows_no_accuracy_nothing_waits_for_labels_after_a_restart_either() -> None:
