@@ -92,7 +92,8 @@ def _after(call: Callable[..., Any], act: Callable[[Any], None]) -> Callable[...
 def _after_table(call: Callable[..., Any], table: str, act: Callable[[], None]) -> Callable[..., Any]:
     def run(self: StreamTables, name: str, *arguments: Any) -> Any:
         written = call(self, name, *arguments)
-        if name == table and written:
+        # Spark does not say whether it wrote.
+        if name == table and written is not False:
             act()
         return written
 

@@ -368,7 +368,7 @@ def histories(verdict: Any, rate: Any, block: Any, facts: Any, as_row: Any, poli
 
 
 def test_random_histories_of_incidents_and_retrainings_keep_every_law(histories: type[Loop]) -> None:
-    run_state_machine_as_test(histories, settings=settings(QUICK, max_examples=100, derandomize=True))
+    run_state_machine_as_test(histories, settings=settings(QUICK, max_examples=250, derandomize=True))
     missing = {*INCIDENT.states, *RETRAINING.states} - histories.seen
     assert not missing, f"the histories were too tame: {missing}"
 
