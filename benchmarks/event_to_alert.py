@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,6 @@ from equipment.paced_producer import PacedProducer
 from equipment.step_changes import APART_SECONDS, LIFE_SECONDS, PER_SECOND, WARM_UP_SECONDS, StepChanges
 
 from pegel.conf.loading import load_settings
-from pegel.errors import OutsideError
 from pegel.lifecycle.baseline import store
 from pegel.local.azure_monitor import LocalAzureMonitor
 from pegel.local.demo.services import Services
@@ -124,24 +123,16 @@ def _start(services: Services, config: Path, tables: DeltaTables, traffic: StepC
     for baseline in traffic.baselines():
         store(tables, baseline, source="what a model answers before it changes", now=datetime.now(UTC))
     services.start("deliver", "--config", str(config))
-    _wait(services, lambda: tables.exists("batches") and tables.exists("alerts"), "the stream made its tables")
-
-
-def _wait(services: Services, ready: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        services.check()
-        if time.monotonic() > deadline:
-            msg = f"waited {START_SECONDS:.0f} s in vain until {what}; see the logs in {services.folder}"
-            raise OutsideError(msg)
-        time.sleep(LOOK_SECONDS)
+    services.wait_until(
+        lambda: tables.exists("batches") and tables.exists("alerts"), "the stream made its tables", START_SECONDS
+    )
 
 
 def _send(producer: PacedProducer, services: Services, tables: DeltaTables, monitor: LocalAzureMonitor) -> None:
     """Send all events at their rate once the stream runs, and wait until each change is told of or has had its time."""
     # The first micro-batch loads and compiles, and is no part of what is warmed up.
     producer.send_first()
-    _wait(services, lambda: tables.version("batches") > 0, "the first micro-batch was committed")
+    services.wait_until(lambda: tables.version("batches") > 0, "the first micro-batch was committed", START_SECONDS)
     producer.start()
     try:
         while producer.is_alive():

@@ -11,12 +11,10 @@ from collections.abc import Collection, Sequence
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812
 
-from pegel.schemas.masking import HINTS, SIGNS
+from pegel.schemas.masking import HINTS
 from pegel.streaming.java_classes import spelt_out
+from pegel.streaming.masking import APART, holds_sign
 from pegel.streaming.profile.column_sql import quoted
-
-BETWEEN = "    "
-"""Longer than the gap that a hint allows between digits; and a long word ends at a space."""
 
 
 def keys_may_match(maps: Sequence[str]) -> Column:
@@ -25,8 +23,8 @@ def keys_may_match(maps: Sequence[str]) -> Column:
     Args:
         maps: the columns of maps with texts as keys; a map may be null.
     """
-    together = F.concat_ws(BETWEEN, *(F.map_keys(F.col(name)) for name in maps))
-    return together.rlike(spelt_out(SIGNS)) & together.rlike(spelt_out(HINTS))
+    together = F.concat_ws(APART, *(F.map_keys(F.col(name)) for name in maps))
+    return holds_sign(together) & together.rlike(spelt_out(HINTS))
 
 
 def with_keys(texts: Column, maps: Sequence[str], may_match: Column) -> Column:

@@ -13,6 +13,9 @@ from pegel.schemas.masking import FAMILIES, IDENTIFIER_DIGITS, MIN_BYTES, SIGNS,
 from pegel.schemas.masking_rule import NO_DIGIT, NO_SIGN, Checksum, MaskingRule, RuleFamily, by_hint
 from pegel.streaming.java_classes import spelt_out
 
+APART = "    "
+"""Between texts that are searched as one: longer than the gap that a hint allows between digits, and it ends a word."""
+
 
 def masked(column: Column) -> Column:
     """Mask a string column; null stays null.
@@ -26,7 +29,12 @@ def masked(column: Column) -> Column:
 
 def may_match(column: Column) -> Column:
     """Whether a text holds one of the signs, without which no rule changes it; null for null."""
-    return (F.octet_length(column) >= MIN_BYTES) & column.rlike(spelt_out(SIGNS))
+    return (F.octet_length(column) >= MIN_BYTES) & holds_sign(column)
+
+
+def holds_sign(column: Column) -> Column:
+    """The same of any length. Of texts that are joined with :data:`APART` it is true if it is true of one of them."""
+    return column.rlike(spelt_out(SIGNS))
 
 
 def by_rules(text: Column) -> Column:

@@ -16,7 +16,6 @@ import yaml
 
 from pegel.conf.loading import load_settings, packaged
 from pegel.conf.settings import Settings
-from pegel.errors import OutsideError
 from pegel.lifecycle.first_version import AUDIT_WRITER
 from pegel.lifecycle.labelled_text import LabelledText
 from pegel.lifecycle.registration import register_first
@@ -50,6 +49,7 @@ API_KEY = "PEGEL_DEMO_KEY"
 """Where ``demo-policy.yml`` finds the key of the demo's users."""
 
 LOOK_SECONDS = 0.3
+START_SECONDS = 120.0
 DRAIN_SECONDS = 45
 
 
@@ -158,7 +158,7 @@ class Demo:
             services.wait_for(f"http://127.0.0.1:{settings.webhook.port}/health", "the webhook")
         services.wait_for(f"http://127.0.0.1:{settings.dashboard.port}/health", "the dashboard")
         self._say("dashboard", f"http://127.0.0.1:{settings.dashboard.port}")
-        _wait(services, lambda: tables.exists("alerts"), "the stream made its tables")
+        services.wait_until(lambda: tables.exists("alerts"), "the stream made its tables", START_SECONDS)
         traffic = Traffic(
             self.plan.pool, self.plan.traffic, serving, os.environ["PEGEL_EVENTHUBS_CONNECTION_STRING"],
             source.predictions_hub, settings.model.name, os.environ[API_KEY],
@@ -172,7 +172,9 @@ class Demo:
     def _watch(self, services: Services, story: Story, traffic: Traffic, wires: "_Wires") -> Outcome:
         mix = self.plan.traffic
         self._say("usual traffic", f"{mix.per_second:.0f} queries a second through /predict")
-        _wait(services, lambda: story.tables.version("batches") > 0, "the first micro-batch was stored")
+        services.wait_until(
+            lambda: story.tables.version("batches") > 0, "the first micro-batch was stored", START_SECONDS
+        )
         begin, state = time.monotonic(), None
         try:
             while state is None or not self.plan.exit:
@@ -319,13 +321,3 @@ def _drain(services: Services, story: Story, traffic: Traffic) -> None:
         services.check()
         time.sleep(LOOK_SECONDS)
     story.look()
-
-
-def _wait(services: Services, ready: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        services.check()
-        if time.monotonic() > deadline:
-            msg = f"waited {seconds:.0f} s in vain until {what}; see the logs in {services.folder}"
-            raise OutsideError(msg)
-        time.sleep(LOOK_SECONDS)

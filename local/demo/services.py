@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 
 from pegel.errors import OutsideError
+
+LOOK_SECONDS = 0.2
 
 
 def free_port() -> int:
@@ -83,15 +85,15 @@ class Services:
         Raises:
             OutsideError: if it does not in time, or a service ends meanwhile.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.check()
+
+        def answers() -> bool:
             try:
-                if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
-                    return
+                return httpx.get(url, timeout=2).status_code == httpx.codes.OK
             except httpx.HTTPError:
-                pass
-            time.sleep(0.2)
+                return False
+
+        if self._comes(answers, seconds):
+            return
         msg = f"{what} did not answer at {url} within {seconds:.0f} s; see the logs in {self.folder}"
         raise OutsideError(msg)
 
@@ -101,15 +103,35 @@ class Services:
         Raises:
             OutsideError: if it does not in time, or a service ends meanwhile.
         """
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        if self._comes(listens, seconds):
+            return
+        msg = f"{what} did not listen on port {port} within {seconds:.0f} s; see the logs in {self.folder}"
+        raise OutsideError(msg)
+
+    def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
+        """Wait until something is so.
+
+        Raises:
+            OutsideError: if it does not come in time, or a service ends meanwhile.
+        """
+        if self._comes(ready, seconds):
+            return
+        msg = f"waited {seconds:.0f} s in vain until {what}; see the logs in {self.folder}"
+        raise OutsideError(msg)
+
+    def _comes(self, ready: Callable[[], bool], seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.check()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.1)
-        msg = f"{what} did not listen on port {port} within {seconds:.0f} s; see the logs in {self.folder}"
-        raise OutsideError(msg)
+            if ready():
+                return True
+            time.sleep(LOOK_SECONDS)
+        return False
 
     def stop(self, *names: str, patience_seconds: float = 20) -> None:
         """Ask the named services (all, if none is named) to stop; end by id what does not in time.

@@ -31,8 +31,7 @@ def read_index(parsed: DataFrame, attributes: Mapping[str, Column]) -> pa.Table:
         attributes: attribute -> its value, see :attr:`pegel.streaming.profile.segments.Segments.values`.
 
     Returns:
-        one row per event: ``hub, partition, offset, enqueued_time, bytes, record``; ``deferred``, whether it was put
-        off and has nothing of what follows; ``fit``, false for a dead letter;
+        one row per event: ``hub, partition, offset, enqueued_time, bytes, record``; ``fit``, false for a dead letter;
         ``id`` and ``time``, its key; ``model, version`` of a prediction; ``label_of, label_time``, the prediction that
         a label is about; and a column for each attribute. What an event does not have is null.
     """

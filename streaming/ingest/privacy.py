@@ -15,7 +15,15 @@ from pyspark.sql import functions as F  # noqa: N812
 from pegel.conf.masking_settings import CONTENT, IDENTIFIERS, MAPS, TEXTS, FieldAction, MaskingSettings
 from pegel.errors import SettingsError
 from pegel.streaming.masked_keys import keys_may_match, renamed, with_keys
-from pegel.streaming.masking import by_rules, identifier_by_rules, identifier_may_match, masked, may_match
+from pegel.streaming.masking import (
+    APART,
+    by_rules,
+    holds_sign,
+    identifier_by_rules,
+    identifier_may_match,
+    masked,
+    may_match,
+)
 from pegel.streaming.profile.column_sql import words_of
 
 MIN_KEY_CHARACTERS = 32
@@ -125,9 +133,8 @@ def _map(name: str, settings: MaskingSettings) -> Column:
     whole = F.transform_values(column, value_of)
     if named or rest != "mask":
         return whole
-    # Nearly all values hold nothing either. What stands between two of them makes no sign of them.
-    together = F.array_join(F.map_values(column), " x ")
-    return F.when(may_match(together), whole).otherwise(column)
+    # Nearly all values hold nothing either.
+    return F.when(holds_sign(F.array_join(F.map_values(column), APART)), whole).otherwise(column)
 
 
 def _done(value: Column, action: FieldAction, settings: MaskingSettings) -> Column:

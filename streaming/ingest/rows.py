@@ -56,7 +56,7 @@ def tables_with_few(index: pa.Table, collect_events: int) -> frozenset[str]:
         index: see :func:`pegel.streaming.ingest.index.read_index`.
         collect_events: how many may, if they are not too large together.
     """
-    own = {name: index.filter(_is_in(name)) for name in ROW_TABLES}
+    own = {name: index.filter(_is_row(name, is_fit=pc.field("fit"))) for name in ROW_TABLES}
     return frozenset(name for name, events in own.items() if are_few(events, collect_events))
 
 
@@ -124,8 +124,8 @@ def is_of(name: str) -> Column:
     return F.col(REASON).isNull() & (F.col(RECORD) == _RECORD[name])
 
 
-def _is_in(name: str) -> pc.Expression:
-    is_fit = pc.field("fit")
+def _is_row(name: str, *, is_fit: pc.Expression) -> pc.Expression:
+    """The same in Arrow."""
     return ~is_fit if name == DEAD_LETTERS else is_fit & (pc.field(RECORD) == _RECORD[name])
 
 
@@ -134,9 +134,11 @@ def _is_of_one(names: Sequence[str]) -> Column:
 
 
 def _of_table(name: str, collected: pa.Table) -> pa.Table:
-    is_fit = pc.field(REASON).is_null()
-    own = ~is_fit if name == DEAD_LETTERS else is_fit & (pc.field(RECORD) == _RECORD[name])
-    return collected.filter(own).select(TABLES[name].names).cast(TABLES[name].arrow_schema)
+    return (
+        collected.filter(_is_row(name, is_fit=pc.field(REASON).is_null()))
+        .select(TABLES[name].names)
+        .cast(TABLES[name].arrow_schema)
+    )
 
 
 _RECORD = {table: record for record, table in TABLE.items()}
